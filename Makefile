@@ -1,0 +1,48 @@
+# Two commands matter: `make demo` and `make test`. Everything lives in .venv.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+CORPUS ?= ../shared/corpus
+CONFIG ?= training/default.toml
+
+.PHONY: demo test lint train bench examples serve clean
+
+demo: $(VENV)/.serve  ## install what serving needs, screen the bundled example recordings
+	$(BIN)/cough demo
+
+test: $(VENV)/.all lint  ## the whole suite, ruff and mypy
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.all
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+train: $(VENV)/.all  ## remake the shipped bundle from the corpus (under an hour on two cores)
+	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.pipeline --config $(CONFIG)
+
+bench: $(VENV)/.all  ## speed, as ratios against references measured in the same run
+	$(BIN)/python -m tests.benchmarks
+
+examples: $(VENV)/.all  ## remake the synthetic example recordings
+	$(BIN)/python -m training.synth cough/examples
+
+serve: $(VENV)/.serve
+	$(BIN)/cough serve
+
+clean:
+	rm -rf $(VENV) .cache runs .pytest_cache .mypy_cache .ruff_cache
+
+$(VENV)/.python:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.serve: pyproject.toml | $(VENV)/.python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[serve]'
+	touch $@
+
+$(VENV)/.all: pyproject.toml | $(VENV)/.python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[all]'
+	touch $@ $(VENV)/.serve

@@ -1,0 +1,35 @@
+"""Audio cough screening: one recording in, one honest verdict out.
+
+>>> import cough
+>>> result = cough.Screener().screen("my.m4a")
+>>> result.outcome, result.cough_score
+
+Research software, never a diagnosis.
+"""
+
+from cough.audio import DecodeLimits, Waveform, decode
+from cough.bundle import Bundle, load_bundle
+from cough.errors import BundleError, CoughError, InputError
+from cough.gate import CoughEvent, CoughGate
+from cough.quality import QualityConfig, QualityReport, assess
+from cough.screener import Screener, ScreeningResult
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Bundle",
+    "BundleError",
+    "CoughError",
+    "CoughEvent",
+    "CoughGate",
+    "DecodeLimits",
+    "InputError",
+    "QualityConfig",
+    "QualityReport",
+    "Screener",
+    "ScreeningResult",
+    "Waveform",
+    "assess",
+    "decode",
+    "load_bundle",
+]

@@ -1,0 +1,223 @@
+"""A model bundle: a folder of ONNX files and the ``bundle.json`` that says what they are.
+
+Loading reads every file once, checks its sha256 against ``bundle.json`` and hands the bytes on, so
+that what was verified is what runs. A user's own gate, encoder or head drops in the same way: put
+the ONNX beside ``bundle.json``, state its sha256, rate, window and shape there.
+
+Which bundle: the argument, else ``COUGH_BUNDLE``, else the one shipped with this package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import onnxruntime as ort
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cough import errors
+from cough.audio import SAMPLE_RATE_HZ
+
+FORMAT = 1
+DEFAULT_BUNDLE = Path(__file__).parent / "models" / "default"
+MANIFEST = "bundle.json"
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GateSpec(_Spec):
+    """``file``: (batch, n_samples) float32 -> (batch, n_samples // hop) cough probabilities."""
+
+    file: str
+    hop_s: float = Field(gt=0)
+    context_s: float = Field(ge=0)
+    """Input either side of a frame that can change its probability."""
+    score_frames: int = Field(ge=1)
+    """A score is the highest mean probability over this many consecutive frames."""
+    threshold: float = Field(gt=0, lt=1)
+    """Score from which an event, and so the clip, counts as cough."""
+    exit_threshold: float = Field(gt=0, lt=1)
+    """Frame probability below which an event has ended."""
+    min_event_s: float = Field(ge=0)
+    merge_gap_s: float = Field(ge=0)
+    threshold_chosen: str
+    """How, and on which recordings."""
+    calibration: str
+
+
+class EncoderSpec(_Spec):
+    """``file``: (batch, window) float32 -> (batch, embedding_size), each row of unit length."""
+
+    file: str
+    window_s: float = Field(gt=0)
+    embedding_size: int = Field(gt=0)
+
+
+class Evidence(_Spec):
+    """What was measured for a condition, beside what no audio would have scored."""
+
+    test_set: str
+    n_recordings: int
+    n_positive: int
+    auroc: float
+    auroc_95: tuple[float, float]
+    """Group-bootstrap interval."""
+    level_only_auroc: float
+    """From six level statistics alone (duration, rms, peak, flatness, roll-off, dynamic range)."""
+    level_only_auroc_95: tuple[float, float]
+
+
+class ConditionSpec(_Spec):
+    """``file``: (batch, embedding_size) -> (batch, 1), the probability of ``classes[1]``."""
+
+    name: str
+    title: str
+    file: str
+    classes: tuple[str, str]
+    encoder_sha256: str
+    """The head is only valid on the encoder it was trained with."""
+    calibration: str
+    conformal_coverage: float = Field(gt=0, lt=1)
+    conformal_quantiles: tuple[float, float]
+    """For each class, the largest nonconformity (1 - its probability) that stays in the set."""
+    conformal_chosen: str
+    bands: tuple[Literal["telephone", "wide"], ...]
+    """Bandwidths on which the head was judged; on others it abstains."""
+    answers: bool
+    """False where the evidence does not carry an answer: then it always abstains."""
+    policy: str
+    evidence: Evidence
+
+
+class TrainingRecord(_Spec):
+    """Where the weights came from."""
+
+    code_version: str
+    config: dict[str, Any]
+    data_hash: str
+    licences: dict[str, int]
+    """Training recordings under each licence."""
+    seed: int
+    libraries: dict[str, str]
+
+
+class BundleSpec(_Spec):
+    """The whole of ``bundle.json``."""
+
+    format: Literal[1]
+    bundle_id: str
+    sample_rate_hz: int
+    files: dict[str, str]
+    """sha256 of every file beside ``bundle.json``."""
+    gate: GateSpec
+    encoder: EncoderSpec
+    conditions: tuple[ConditionSpec, ...]
+    training: TrainingRecord
+    metrics: dict[str, Any]
+    """Figures by test set; ``gate`` and ``encoder`` at least."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle. ``contents`` holds the bytes whose hashes were checked."""
+
+    spec: BundleSpec
+    sha256: str
+    """Of ``bundle.json`` itself, which names the hashes of all others."""
+    contents: dict[str, bytes]
+
+    def session(self, file: str) -> ort.InferenceSession:
+        """An ONNX Runtime session on one thread, so that single and batch answers are equal.
+
+        Raises
+        ------
+        BundleIncompatible : the file is not a model that ONNX Runtime can load
+        """
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            return ort.InferenceSession(
+                self.contents[file], sess_options=options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime raises half a dozen unrelated types
+            raise errors.BundleIncompatible(f"{file} is not a model that can be run.") from error
+
+
+def load_bundle(folder: str | os.PathLike[str] | None = None) -> Bundle:
+    """Read and verify a bundle.
+
+    Parameters
+    ----------
+    folder : defaults to ``COUGH_BUNDLE``, then to the bundle shipped with the package
+
+    Raises
+    ------
+    BundleMissing : no folder, no ``bundle.json``, or a listed file is absent
+    BundleTampered : a file differs from its sha256, or is not listed at all
+    BundleIncompatible : ``bundle.json`` is no valid description for this library
+    """
+    root = Path(folder or os.environ.get("COUGH_BUNDLE") or DEFAULT_BUNDLE)
+    manifest = _read(root, MANIFEST)
+    spec = _parse(manifest)
+    unlisted = {p.name for p in root.iterdir()} - set(spec.files) - {MANIFEST}
+    if any(name.endswith(".onnx") for name in unlisted):
+        raise errors.BundleTampered(f"The bundle holds models that {MANIFEST} does not list.")
+    contents = {}
+    for name, expected in spec.files.items():
+        if Path(name).name != name:
+            raise errors.BundleIncompatible(f"{MANIFEST} names {name!r}, which is not a plain file name.")
+        contents[name] = _read(root, name)
+        if hashlib.sha256(contents[name]).hexdigest() != expected:
+            raise errors.BundleTampered(f"{name} does not match the sha256 in {MANIFEST}.")
+    _check_consistent(spec)
+    return Bundle(spec, hashlib.sha256(manifest).hexdigest(), contents)
+
+
+def _read(root: Path, name: str) -> bytes:
+    try:
+        return (root / name).read_bytes()
+    except FileNotFoundError as error:
+        raise errors.BundleMissing(f"The bundle at {root} has no {name}.") from error
+    except OSError as error:
+        raise errors.BundleMissing(f"The bundle at {root} cannot be read.") from error
+
+
+def _parse(manifest: bytes) -> BundleSpec:
+    try:
+        table = json.loads(manifest)
+    except ValueError as error:
+        raise errors.BundleIncompatible(f"{MANIFEST} is not JSON.") from error
+    if isinstance(table, dict) and table.get("format") != FORMAT:
+        raise errors.BundleIncompatible(
+            f"The bundle has format {table.get('format')!r}; this library reads {FORMAT}."
+        )
+    try:
+        return BundleSpec.model_validate(table)
+    except ValidationError as error:
+        where = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            for problem in error.errors()[:3]
+        )
+        raise errors.BundleIncompatible(f"{MANIFEST} does not fit: {where}.") from error
+
+
+def _check_consistent(spec: BundleSpec) -> None:
+    if spec.sample_rate_hz != SAMPLE_RATE_HZ:
+        raise errors.BundleIncompatible(
+            f"The bundle wants {spec.sample_rate_hz} Hz; this library gives {SAMPLE_RATE_HZ} Hz."
+        )
+    used = [spec.gate.file, spec.encoder.file, *(c.file for c in spec.conditions)]
+    for name in used:
+        if name not in spec.files:
+            raise errors.BundleIncompatible(f"{MANIFEST} uses {name} without stating its sha256.")
+    for condition in spec.conditions:
+        if condition.encoder_sha256 != spec.files[spec.encoder.file]:
+            raise errors.BundleIncompatible(f"The head for {condition.name} was trained on another encoder.")

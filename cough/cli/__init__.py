@@ -1,0 +1,29 @@
+"""The ``cough`` command: one file per subcommand, all thin.
+
+Exit codes: 0 everything measured, 1 some file failed, 2 bad usage or a bundle that cannot be used.
+Results go to standard output, errors and progress to standard error.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from cough.cli import demo, info, models, screen, serve
+
+app = typer.Typer(
+    name="cough",
+    help="Audio cough screening. Research software, never a diagnosis.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("screen")(screen.screen)
+app.command("info")(info.info)
+app.command("models")(models.models)
+app.command("demo")(demo.demo)
+app.command("serve")(serve.serve)
+
+
+def main() -> None:
+    """Entry point of the ``cough`` command."""
+    app()

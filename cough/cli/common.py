@@ -1,0 +1,67 @@
+"""What the subcommands share: consoles, the bundle option, errors as lines."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cough.bundle import load_bundle
+from cough.errors import CoughError
+from cough.screener import Screener
+
+FAILED = 1
+USAGE = 2
+
+BundleOption = Annotated[
+    Path | None,
+    typer.Option("--bundle", help="Model bundle folder. Default: $COUGH_BUNDLE, else the shipped one."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output, one JSON object a line.")]
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def open_screener(bundle: Path | None) -> Screener:
+    """The screener, or exit code 2 with one line on standard error."""
+    with usage_errors():
+        return Screener(load_bundle(bundle))
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Turn errors that are the caller's setup (bundle, extras) into a line and exit code 2."""
+    try:
+        yield
+    except CoughError as error:
+        report(error)
+        raise typer.Exit(USAGE) from error
+
+
+def report(error: CoughError, name: str | None = None) -> None:
+    """One line on standard error: ``error: NAME: CODE: sentence``."""
+    where = f"{printable(name)}: " if name else ""
+    err.print(f"error: {where}{error.code}: {printable(str(error))}", markup=False, style="red")
+
+
+def printable(text: str) -> str:
+    """File names may hold bytes or control characters that a terminal must not see."""
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def emit(line: str) -> None:
+    """A line of results. A reader that has gone away (``| head``) ends the program quietly."""
+    try:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(FAILED) from None

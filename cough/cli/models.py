@@ -1,0 +1,33 @@
+"""``cough models``"""
+
+from __future__ import annotations
+
+from cough.bundle import load_bundle
+from cough.cli import common
+
+
+def models(json_lines: common.JsonOption = False, bundle: common.BundleOption = None) -> None:
+    """Verify the model bundle and say what is in it, how it was trained and what it reaches."""
+    with common.usage_errors():
+        loaded = load_bundle(bundle)
+    spec = loaded.spec
+    if json_lines:
+        common.emit(spec.model_dump_json())
+        return
+    common.emit(f"bundle         {spec.bundle_id}  (verified)")
+    common.emit(f"trained by     code {spec.training.code_version}, seed {spec.training.seed}")
+    common.emit(f"training data  {spec.training.data_hash[:16]}...")
+    for licence, count in spec.training.licences.items():
+        common.emit(f"  {count:5} recordings under {licence}")
+    for name, digest in spec.files.items():
+        common.emit(f"{name:14} {len(loaded.contents[name]) / 1e6:.2f} MB  sha256 {digest[:16]}...")
+    common.emit(f"gate           threshold {spec.gate.threshold}: {spec.gate.threshold_chosen}")
+    for condition in spec.conditions:
+        evidence = condition.evidence
+        common.emit(
+            f"{condition.name:14} AUROC {evidence.auroc:.2f} ({evidence.auroc_95[0]:.2f}-"
+            f"{evidence.auroc_95[1]:.2f}), levels alone {evidence.level_only_auroc:.2f} "
+            f"({evidence.level_only_auroc_95[0]:.2f}-{evidence.level_only_auroc_95[1]:.2f}), "
+            f"on {evidence.n_recordings} recordings: {evidence.test_set}"
+        )
+        common.emit(f"{'':14} {condition.policy}")

@@ -1,0 +1,96 @@
+"""``cough screen FILE...``"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+
+from cough.audio import Waveform, decode
+from cough.cli import common
+from cough.errors import CoughError, InputError
+from cough.screener import Screener, ScreeningResult
+
+Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings in any common format.")]
+Plot = Annotated[
+    Path | None,
+    typer.Option("--plot", help="Draw waveform and spectrogram with the coughs shaded (one FILE only)."),
+]
+
+
+def screen(
+    files: Files,
+    json_lines: common.JsonOption = False,
+    plot: Plot = None,
+    bundle: common.BundleOption = None,
+) -> None:
+    """Screen recordings: is there a usable cough, and what does its sound say?"""
+    if plot is not None and len(files) != 1:
+        raise typer.BadParameter("takes exactly one FILE", param_hint="--plot")
+    screener = common.open_screener(bundle)
+    failed = False
+    with Progress(console=common.err, transient=True, disable=len(files) < 5) as progress:
+        for path in progress.track(files, description="screening"):
+            try:
+                waveform = decode(path, limits=screener.limits)
+                result = screener.screen(waveform)
+            except InputError as error:
+                failed = True
+                _show_error(path, error, json_lines)
+                continue
+            _show(path, result, json_lines)
+            if plot is not None:
+                _draw(path, waveform, result, screener, plot)
+    if failed:
+        raise typer.Exit(common.FAILED)
+
+
+def _show(path: Path, result: ScreeningResult, json_lines: bool) -> None:
+    if json_lines:
+        body = {"file": common.printable(str(path)), "result": result.model_dump(mode="json")}
+        common.emit(json.dumps(body))
+    else:
+        common.emit(verdict(path.name, result))
+
+
+def _show_error(path: Path, error: CoughError, json_lines: bool) -> None:
+    common.report(error, str(path))
+    if json_lines:
+        body = {"file": common.printable(str(path)), "error": {"code": error.code, "message": str(error)}}
+        common.emit(json.dumps(body))
+
+
+def _draw(path: Path, waveform: Waveform, result: ScreeningResult, screener: Screener, target: Path) -> None:
+    with common.usage_errors():
+        from cough.figure import draw_screening
+
+        try:
+            draw_screening(waveform, result, title=common.printable(path.name), path=target)
+        except (OSError, ValueError) as error:
+            raise typer.BadParameter(f"cannot write {target}: {error}", param_hint="--plot") from error
+
+
+def verdict(name: str, result: ScreeningResult) -> str:
+    """The answer in words, a few short lines."""
+    coughs = len(result.events)
+    lines = [
+        f"{common.printable(name)}: {result.outcome}  (cough score {result.cough_score:.2f}, "
+        f"{coughs} cough{'' if coughs == 1 else 's'} in {result.quality.duration_s:.1f} s)"
+    ]
+    if result.events:
+        spans = ", ".join(f"{e.start_s:.2f}-{e.end_s:.2f} s ({e.score:.2f})" for e in result.events)
+        lines.append(f"  coughs at {spans}")
+    for reason in result.reasons:
+        mark = "record again" if reason.blocking else "note"
+        lines.append(f"  {mark}: {reason.code}: {reason.message}")
+    for condition in result.conditions:
+        why = f" ({', '.join(condition.abstained_because)})" if condition.abstained_because else ""
+        lines.append(
+            f"  {condition.title}: {condition.answer}{why}; probability {condition.probability:.2f}; "
+            f"on its test set AUROC {condition.evidence.auroc:.2f}, "
+            f"levels alone {condition.evidence.level_only_auroc:.2f}"
+        )
+    return "\n".join(lines)

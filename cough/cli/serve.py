@@ -1,0 +1,24 @@
+"""``cough serve``"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cough.cli import common
+from cough.errors import MissingExtra
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 8000,
+    bundle: common.BundleOption = None,
+) -> None:
+    """Serve POST /v1/screenings over HTTP; documentation at /docs."""
+    with common.usage_errors():
+        try:
+            from serving.run import run
+        except ImportError as error:
+            raise MissingExtra("Serving needs the extra: pip install 'cough-screening[serve]'.") from error
+        run(host=host, port=port, bundle=bundle)

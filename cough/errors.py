@@ -1,0 +1,159 @@
+"""Every error this library raises on purpose, as one tree.
+
+::
+
+    CoughError
+    ├── InputError              the recording cannot be measured (the sender's to mend)
+    │   ├── FileMissing             file_missing         no such path
+    │   ├── NotAFile                not_a_file           a directory, device or pipe
+    │   ├── FileUnreadable          file_unreadable      the system refuses to read it
+    │   ├── EmptyInput              empty                no bytes, or no samples
+    │   ├── NotAudio                not_audio            no known audio or video container
+    │   ├── NoAudioTrack            no_audio_track       a container, but nothing to hear in it
+    │   ├── Truncated               truncated            ends before its header says it should
+    │   ├── Corrupt                 corrupt              too many packets cannot be decoded
+    │   ├── UnsupportedCodec        unsupported_codec    known container, codec without decoder
+    │   ├── UnsupportedRate         unsupported_rate     sample rate outside 8-192 kHz
+    │   ├── TooLarge                too_large            more bytes than allowed
+    │   ├── TooLong                 too_long             more seconds than allowed
+    │   ├── TooManyChannels         too_many_channels    more channels than allowed
+    │   └── NonFiniteSamples        non_finite           NaN or infinite samples
+    ├── BundleError             the model bundle cannot be used (the operator's to mend)
+    │   ├── BundleMissing           bundle_missing
+    │   ├── BundleTampered          bundle_tampered      a file does not match its sha256
+    │   └── BundleIncompatible      bundle_incompatible  a key, rate or shape does not fit
+    └── MissingExtra            missing_extra            an optional dependency is not installed
+
+``code`` is stable: clients may branch on it and translate it. The message is English, for people,
+and never holds anything about the machine beyond what the caller passed in.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class CoughError(Exception):
+    """Base of every deliberate error. ``str(error)`` is one sentence for a person."""
+
+    code: ClassVar[str] = "error"
+
+
+class InputError(CoughError):
+    """The recording cannot be measured."""
+
+    code = "input"
+
+
+class FileMissing(InputError):
+    """No such path."""
+
+    code = "file_missing"
+
+
+class NotAFile(InputError):
+    """The path is a directory, a device or a pipe."""
+
+    code = "not_a_file"
+
+
+class FileUnreadable(InputError):
+    """The operating system refuses to read the file."""
+
+    code = "file_unreadable"
+
+
+class EmptyInput(InputError):
+    """No bytes, or a container without a single sample."""
+
+    code = "empty"
+
+
+class NotAudio(InputError):
+    """The bytes are no known audio or video container."""
+
+    code = "not_audio"
+
+
+class NoAudioTrack(InputError):
+    """A readable container without an audio track."""
+
+    code = "no_audio_track"
+
+
+class Truncated(InputError):
+    """The file ends before its own header says that it should."""
+
+    code = "truncated"
+
+
+class Corrupt(InputError):
+    """Too many packets cannot be decoded."""
+
+    code = "corrupt"
+
+
+class UnsupportedCodec(InputError):
+    """The container is known; the codec inside has no decoder here."""
+
+    code = "unsupported_codec"
+
+
+class UnsupportedRate(InputError):
+    """The sample rate is outside 8-192 kHz."""
+
+    code = "unsupported_rate"
+
+
+class TooLarge(InputError):
+    """More bytes than allowed."""
+
+    code = "too_large"
+
+
+class TooLong(InputError):
+    """More seconds of audio than allowed."""
+
+    code = "too_long"
+
+
+class TooManyChannels(InputError):
+    """More channels than allowed."""
+
+    code = "too_many_channels"
+
+
+class NonFiniteSamples(InputError):
+    """The samples hold NaN or infinity."""
+
+    code = "non_finite"
+
+
+class BundleError(CoughError):
+    """The model bundle cannot be used."""
+
+    code = "bundle"
+
+
+class BundleMissing(BundleError):
+    """No bundle at the path, or a file that it lists is absent."""
+
+    code = "bundle_missing"
+
+
+class BundleTampered(BundleError):
+    """A file of the bundle does not match the sha256 that ``bundle.json`` states."""
+
+    code = "bundle_tampered"
+
+
+class BundleIncompatible(BundleError):
+    """``bundle.json`` lacks a key, or a rate, shape or version does not fit this library."""
+
+    code = "bundle_incompatible"
+
+
+class MissingExtra(CoughError):
+    """An optional dependency is not installed."""
+
+    code = "missing_extra"

@@ -1,0 +1,239 @@
+"""Is the recording good enough to measure, and if not, what should the person do?
+
+``assess`` takes the waveform and the gate's events, because noise is judged by how far the coughs
+stand out from the rest. A new check is one field of ``QualityReport``, one limit in
+``QualityConfig``, one code in ``cough.messages`` and one line in ``_findings``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, TypeAlias
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from cough.audio import SAMPLE_RATE_HZ, Float32, Waveform
+from cough.gate import CoughEvent
+from cough.messages import RE_RECORD, ReasonCode
+
+Severity: TypeAlias = Literal["block", "warn", "ignore"]
+
+SILENCE_DBFS = -120.0
+"""Levels below this are reported as this, so that reports stay finite."""
+
+_BLOCK = 400
+"""Samples in a 25 ms level block."""
+
+
+class QualityConfig(BaseModel):
+    """Limits, and what crossing one means: ``block`` asks for a new recording, ``warn`` only says.
+
+    Defaults block only where a measurement would be meaningless; how many corpus coughs each rule
+    touches is in the bundle's model card.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min_duration_s: float = 0.25
+    """``too_short`` below. Single coughs last 0.2-0.5 s."""
+    max_duration_s: float = 60.0
+    """``too_long`` above."""
+    silent_dbfs: float = -65.0
+    """``silent`` when the peak stays below."""
+    quiet_dbfs: float = -40.0
+    """``too_quiet`` when the peak stays below."""
+    max_clipped_fraction: float = 0.01
+    """``clipped`` above."""
+    min_snr_db: float = 6.0
+    """``too_noisy`` below."""
+    min_coughs: int = 2
+    """``too_few_coughs`` below (and above 0)."""
+    severity: dict[ReasonCode, Severity] = {
+        "too_short": "block",
+        "too_long": "block",
+        "silent": "block",
+        "too_quiet": "warn",
+        "clipped": "warn",
+        "too_noisy": "warn",
+        "no_cough": "block",
+        "too_few_coughs": "warn",
+    }
+
+
+class Reason(BaseModel):
+    """Why to record again, for a program (code, value, limit) and for a person (message)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    code: ReasonCode
+    blocking: bool
+    message: str
+    value: float
+    limit: float
+
+
+class QualityReport(BaseModel):
+    """Measured facts about the recorded sound.
+
+    Levels are relative to full scale; a full-scale square wave has 0 dBFS RMS.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    duration_s: float
+    peak_dbfs: float
+    rms_dbfs: float
+    clipped_fraction: float
+    """Share of samples in runs of 3 or more at the recording's own ceiling (0-1)."""
+    snr_db: float | None
+    """Median level of the coughs over the quiet rest; None without coughs or without a rest."""
+    bandwidth_hz: float
+    """Frequency above which nothing but the codec's floor is left."""
+    band: Literal["telephone", "wide"]
+    dc_offset: float
+    """Mean sample, in full scale."""
+    reasons: tuple[Reason, ...] = ()
+
+    @property
+    def blocking(self) -> tuple[Reason, ...]:
+        """The reasons for which the recording is turned away."""
+        return tuple(reason for reason in self.reasons if reason.blocking)
+
+
+def assess(
+    waveform: Waveform,
+    events: Sequence[CoughEvent] | None = None,
+    *,
+    config: QualityConfig | None = None,
+) -> QualityReport:
+    """Measure a recording and name what is wrong with it.
+
+    Parameters
+    ----------
+    waveform : float32 mono 16 kHz
+    events : the gate's events; without them SNR and cough counts are not judged
+    config : limits and severities; defaults to ``QualityConfig()``
+
+    Returns
+    -------
+    QualityReport : with one ``Reason`` for each limit crossed, in the order of the catalogue
+    """
+    config = config or QualityConfig()
+    samples = waveform.samples
+    bandwidth_hz = _bandwidth_hz(samples)
+    report = QualityReport(
+        duration_s=waveform.duration_s,
+        peak_dbfs=_db(float(np.abs(samples).max(initial=0.0))),
+        rms_dbfs=_db(float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))),
+        clipped_fraction=_clipped_fraction(samples),
+        snr_db=_snr_db(samples, events or ()),
+        bandwidth_hz=bandwidth_hz,
+        band="telephone" if bandwidth_hz <= 4_100 else "wide",
+        dc_offset=float(np.mean(samples, dtype=np.float64)),
+    )
+    reasons = tuple(_reasons(report, events, config))
+    return report.model_copy(update={"reasons": reasons})
+
+
+def _reasons(
+    report: QualityReport, events: Sequence[CoughEvent] | None, config: QualityConfig
+) -> Iterator[Reason]:
+    for code, value, limit in _findings(report, events, config):
+        severity = config.severity.get(code, "warn")
+        if severity != "ignore":
+            yield Reason(
+                code=code,
+                blocking=severity == "block",
+                message=RE_RECORD[code],
+                value=value,
+                limit=limit,
+            )
+
+
+def _findings(
+    report: QualityReport, events: Sequence[CoughEvent] | None, config: QualityConfig
+) -> Iterator[tuple[ReasonCode, float, float]]:
+    """(code, measured value, limit) for each limit that is crossed."""
+    if report.duration_s < config.min_duration_s:
+        yield "too_short", report.duration_s, config.min_duration_s
+    if report.duration_s > config.max_duration_s:
+        yield "too_long", report.duration_s, config.max_duration_s
+    if report.peak_dbfs < config.silent_dbfs:
+        yield "silent", report.peak_dbfs, config.silent_dbfs
+    elif report.peak_dbfs < config.quiet_dbfs:
+        yield "too_quiet", report.peak_dbfs, config.quiet_dbfs
+    if report.clipped_fraction > config.max_clipped_fraction:
+        yield "clipped", report.clipped_fraction, config.max_clipped_fraction
+    if events is None:
+        return
+    if report.snr_db is not None and report.snr_db < config.min_snr_db:
+        yield "too_noisy", report.snr_db, config.min_snr_db
+    if not events:
+        yield "no_cough", 0.0, 1.0
+    elif len(events) < config.min_coughs:
+        yield "too_few_coughs", float(len(events)), float(config.min_coughs)
+
+
+def _db(amplitude: float) -> float:
+    return max(SILENCE_DBFS, 20.0 * float(np.log10(max(amplitude, 1e-9))))
+
+
+def _clipped_fraction(samples: Float32) -> float:
+    """Runs of 3 or more samples within 0.1 % of the highest or lowest one.
+
+    A recording clipped by the phone and then scaled down still shows its flat tops. Resampling
+    rounds flat tops a little, hence the tolerance. Below -20 dBFS nothing clips in practice.
+    """
+    peak = float(np.abs(samples).max(initial=0.0))
+    if peak < 0.1:
+        return 0.0
+    total = 0
+    for sign in (1.0, -1.0):
+        at_top = samples * sign >= 0.999 * peak
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], at_top.astype(np.int8), [0]])))
+        runs = edges[1::2] - edges[::2]
+        total += int(runs[runs >= 3].sum())
+    return total / max(1, len(samples))
+
+
+def _block_db(samples: Float32) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Level of 25 ms blocks in dBFS; the last, partial block is left out."""
+    n = len(samples) // _BLOCK
+    power = np.square(samples[: n * _BLOCK].reshape(n, _BLOCK), dtype=np.float64).mean(axis=1)
+    return np.asarray(10.0 * np.log10(power + 1e-12))
+
+
+def _snr_db(samples: Float32, events: Sequence[CoughEvent]) -> float | None:
+    """Median block level inside the events over the median outside them (0.1 s margin)."""
+    levels = _block_db(samples)
+    centres_s = (np.arange(len(levels)) + 0.5) * _BLOCK / SAMPLE_RATE_HZ
+    inside = np.zeros(len(levels), bool)
+    near = np.zeros(len(levels), bool)
+    for event in events:
+        inside |= (centres_s >= event.start_s) & (centres_s < event.end_s)
+        near |= (centres_s >= event.start_s - 0.1) & (centres_s < event.end_s + 0.1)
+    if not inside.any() or (~near).sum() < 4:
+        return None
+    return float(np.median(levels[inside]) - np.median(levels[~near]))
+
+
+def _bandwidth_hz(samples: Float32) -> float:
+    """Highest frequency whose long-term level is within 50 dB of the spectrum's peak.
+
+    From the mean power of 32 ms Hann frames, weighted by their loudness, in 125 Hz steps. Frames
+    are loudness-weighted because a hiss in the pauses must not count as bandwidth of the sound.
+    """
+    size = 512
+    n = len(samples) // size
+    if n == 0:
+        return 0.0
+    frames = samples[: n * size].reshape(n, size).astype(np.float64) * np.hanning(size)
+    power = np.square(np.abs(np.fft.rfft(frames, axis=1)))
+    loudness = power.sum(axis=1)
+    if loudness.sum() <= 0:
+        return 0.0
+    mean = (power * loudness[:, None]).sum(axis=0) / loudness.sum()
+    bands = mean[1:].reshape(-1, 4).mean(axis=1)
+    audible = np.flatnonzero(bands > bands.max() * 1e-5)
+    return float((audible[-1] + 1) * 125.0) if len(audible) else 0.0

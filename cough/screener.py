@@ -1,0 +1,168 @@
+"""The one flow: decode, gate, quality, encoder, diagnosis, result.
+
+Training, batch evaluation, the command line and the service all call ``Screener.screen``.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+from cough.audio import AudioSource, DecodeLimits, Waveform, decode
+from cough.bundle import Bundle, load_bundle
+from cough.diagnosis import ConditionAnswer, Diagnosis
+from cough.encoder import Encoder
+from cough.gate import CoughEvent, CoughGate
+from cough.messages import NOTICE, NOTICE_CODE
+from cough.quality import QualityConfig, QualityReport, Reason, assess
+
+SCHEMA_VERSION: Literal["1.0"] = "1.0"
+
+Outcome: TypeAlias = Literal["screened", "inconclusive", "rerecord"]
+
+
+class Source(BaseModel):
+    """The recording as it arrived."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    container: str
+    codec: str
+    rate_hz: int
+    channels: int
+    duration_s: float
+    size_bytes: int
+
+
+class Model(BaseModel):
+    """Which bundle answered."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bundle_id: str
+    bundle_sha256: str
+    files: dict[str, str]
+    """sha256 of each model file."""
+
+
+class ScreeningResult(BaseModel):
+    """The answer for one recording.
+
+    ``screened``: at least one condition is answered. ``inconclusive``: coughs were measured and
+    every condition abstained. ``rerecord``: nothing was measured beyond the gate; ``conditions``
+    is then empty, because "not measured" is not "low".
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    outcome: Outcome
+    reasons: tuple[Reason, ...]
+    """Every re-record reason that applies; those with ``blocking`` decided the outcome."""
+    cough_score: float
+    """Calibrated probability that the recording holds a cough; present for every recording."""
+    events: tuple[CoughEvent, ...]
+    conditions: tuple[ConditionAnswer, ...]
+    quality: QualityReport
+    source: Source
+    model: Model
+    timings_ms: dict[str, float]
+    notice: Literal["research_only_not_a_diagnosis"] = NOTICE_CODE
+    notice_text: str = NOTICE
+
+
+class Screener:
+    """Loads a bundle once and screens recordings; safe to share between threads.
+
+    Parameters
+    ----------
+    bundle : a folder, a loaded ``Bundle``, or None for ``COUGH_BUNDLE`` or the shipped one
+    quality : limits and severities of the re-record reasons
+    limits : what ``decode`` refuses
+
+    Raises
+    ------
+    BundleError : the bundle is missing, tampered with or does not fit
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle | str | os.PathLike[str] | None = None,
+        *,
+        quality: QualityConfig | None = None,
+        limits: DecodeLimits | None = None,
+    ) -> None:
+        self.bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+        self.quality = quality or QualityConfig()
+        self.limits = limits or DecodeLimits()
+        self.gate = CoughGate(self.bundle)
+        self.encoder = Encoder(self.bundle)
+        self.diagnosis = Diagnosis(self.bundle)
+        self._model = Model(
+            bundle_id=self.bundle.spec.bundle_id,
+            bundle_sha256=self.bundle.sha256,
+            files=self.bundle.spec.files,
+        )
+
+    def screen(self, source: AudioSource | Waveform) -> ScreeningResult:
+        """Screen one recording.
+
+        Parameters
+        ----------
+        source : a path, bytes, binary file object, or an already decoded ``Waveform``
+
+        Raises
+        ------
+        InputError : the recording cannot be decoded; see ``cough.errors``
+        """
+        clock = _Clock()
+        waveform = source if isinstance(source, Waveform) else decode(source, limits=self.limits)
+        clock.lap("decode")
+        gated = self.gate.detect(waveform.samples)
+        clock.lap("gate")
+        quality = assess(waveform, gated.events, config=self.quality)
+        clock.lap("quality")
+        conditions: tuple[ConditionAnswer, ...] = ()
+        if not quality.blocking and gated.events:
+            embeddings = self.encoder.embed(waveform.samples, gated.events)
+            clock.lap("encoder")
+            conditions = self.diagnosis.answer(embeddings, quality)
+            clock.lap("diagnosis")
+        return ScreeningResult(
+            outcome=_outcome(quality, gated.events, conditions),
+            reasons=quality.reasons,
+            cough_score=gated.cough_score,
+            events=gated.events,
+            conditions=conditions,
+            quality=quality,
+            source=Source.model_validate(vars(waveform.source)),
+            model=self._model,
+            timings_ms=clock.total(),
+        )
+
+
+def _outcome(
+    quality: QualityReport, events: tuple[CoughEvent, ...], conditions: tuple[ConditionAnswer, ...]
+) -> Outcome:
+    if quality.blocking or not events:
+        return "rerecord"
+    return "screened" if any(not c.abstained for c in conditions) else "inconclusive"
+
+
+class _Clock:
+    """Milliseconds per step, in order."""
+
+    def __init__(self) -> None:
+        self._began = self._last = time.perf_counter()
+        self._laps: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self._laps[name] = round((now - self._last) * 1e3, 3)
+        self._last = now
+
+    def total(self) -> dict[str, float]:
+        return {**self._laps, "total": round((time.perf_counter() - self._began) * 1e3, 3)}

@@ -1,0 +1,1 @@
+"""The HTTP service around ``cough.Screener``. Needs the ``serve`` extra."""

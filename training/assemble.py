@@ -1,0 +1,269 @@
+"""The last stage: calibrate, export with parity checks, train heads, evaluate, write the bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+
+from cough.audio import SAMPLE_RATE_HZ
+from cough.bundle import (
+    FORMAT,
+    MANIFEST,
+    Bundle,
+    BundleSpec,
+    ConditionSpec,
+    EncoderSpec,
+    GateSpec,
+    TrainingRecord,
+    load_bundle,
+)
+from cough.encoder import Encoder
+from cough.evaluation.metrics import (
+    auroc,
+    expected_calibration_error,
+    sensitivity,
+    specificity,
+    specificity_at_sensitivity,
+    threshold_for_sensitivity,
+)
+from cough.gate import CoughGate
+from training.config import TrainingConfig
+from training.corpus import VOCAL_HARD, Corpus, Teacher
+from training.export import check_parity, export_encoder, export_gate, gate_module
+from training.heads import COVERAGE, collect, covid_rows, train_head
+from training.networks import GATE_HOP_S, EncoderNetwork, GateNetwork
+from training.scoring import HOP, clip_scores, frame_logits
+from training.stages import code_version
+from training.waves import Waves
+
+EXIT_RATIO = 0.5
+"""An event ends where frames fall below this share of the threshold."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the earlier stages made."""
+
+    corpus: Corpus
+    waves: Waves
+    teacher: Teacher
+    training: np.ndarray
+    tuning: np.ndarray
+    gate: GateNetwork
+    encoder: EncoderNetwork
+
+
+def assemble(parts: Parts, config: TrainingConfig, *, libraries: dict[str, str], out: Path) -> None:
+    """Write a complete, verified bundle folder at ``out``."""
+    out.mkdir(parents=True, exist_ok=True)
+    gate_spec, gate_onnx, parity = _gate(parts, config)
+    encoder_onnx = export_encoder(parts.encoder, window=round(config.encoder.window_s * SAMPLE_RATE_HZ))
+    clips = [
+        _whole_hops(parts.waves.samples(int(r))) for r in parts.tuning[:: max(1, len(parts.tuning) // 40)]
+    ]
+    windows = [_first_window(c, round(config.encoder.window_s * SAMPLE_RATE_HZ)) for c in clips]
+    encoder_parity = check_parity(parts.encoder, encoder_onnx, windows)
+    encoder_spec = EncoderSpec(
+        file="encoder.onnx",
+        window_s=config.encoder.window_s,
+        embedding_size=config.encoder.embedding_size,
+    )
+    contents = {"gate.onnx": gate_onnx, "encoder.onnx": encoder_onnx}
+    record = TrainingRecord(
+        code_version=code_version(),
+        config=config.model_dump(mode="json"),
+        data_hash=parts.corpus.data_hash,
+        licences=parts.corpus.licences(np.concatenate([parts.training, parts.tuning])),
+        seed=config.seed,
+        libraries=libraries,
+    )
+    draft = _bundle(contents, gate_spec, encoder_spec, (), record, {})
+    condition, head_onnx, head_figures = _covid(parts, config, draft)
+    contents[condition.file] = head_onnx
+    metrics: dict[str, Any] = {
+        "gate": {"fold_5": _gate_figures(parts, config, CoughGate(draft))},
+        "encoder": {"parity_max_abs": encoder_parity},
+        "parity_gate_max_abs": parity,
+        condition.name: head_figures,
+    }
+    final = _bundle(contents, gate_spec, encoder_spec, (condition,), record, metrics)
+    for name, content in contents.items():
+        (out / name).write_bytes(content)
+    (out / MANIFEST).write_text(json.dumps(final.spec.model_dump(mode="json"), indent=1) + "\n")
+    load_bundle(out)
+
+
+def _bundle(
+    contents: dict[str, bytes],
+    gate: GateSpec,
+    encoder: EncoderSpec,
+    conditions: tuple[ConditionSpec, ...],
+    record: TrainingRecord,
+    metrics: dict[str, Any],
+) -> Bundle:
+    files = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
+    identity = hashlib.sha256("".join(files.values()).encode()).hexdigest()[:12]
+    spec = BundleSpec(
+        format=FORMAT,
+        bundle_id=f"default-{identity}",
+        sample_rate_hz=SAMPLE_RATE_HZ,
+        files=files,
+        gate=gate,
+        encoder=encoder,
+        conditions=conditions,
+        training=record,
+        metrics=metrics,
+    )
+    return Bundle(spec, "", contents)
+
+
+def _gate(parts: Parts, config: TrainingConfig) -> tuple[GateSpec, bytes, float]:
+    """Calibrate on the tuning recordings, choose the threshold there, export."""
+    recordings = parts.corpus.recordings
+    labels = np.array([recordings[r].is_cough for r in parts.tuning], dtype=int)
+    logits = frame_logits(parts.gate, parts.waves, parts.tuning)
+    slope, shift = calibrate(logits, labels, config.gate.score_frames)
+    scores = clip_scores(logits, config.gate.score_frames, slope=slope, shift=shift)
+    target = config.gate.target_sensitivity
+    threshold = float(np.clip(threshold_for_sensitivity(labels, scores, target=target), 0.02, 0.98))
+    spec = GateSpec(
+        file="gate.onnx",
+        hop_s=GATE_HOP_S,
+        context_s=round(parts.gate.context_s(), 3),
+        score_frames=config.gate.score_frames,
+        threshold=round(threshold, 4),
+        exit_threshold=round(EXIT_RATIO * threshold, 4),
+        min_event_s=2 * GATE_HOP_S,
+        merge_gap_s=2 * GATE_HOP_S,
+        threshold_chosen=(
+            f"Highest score with {target:.0%} sensitivity on {int(labels.sum())} cough clips of half the "
+            f"groups of fold {config.tune_fold}, which were not trained on; specificity there, on "
+            f"{int((1 - labels).sum())} clips: {specificity(labels, scores, threshold=threshold):.4f}."
+        ),
+        calibration=(
+            f"Logistic on frame logits (slope {slope:.4f}, shift {shift:.4f}), fitted to clip scores of the "
+            f"same recordings; expected calibration error there "
+            f"{expected_calibration_error(labels, scores):.4f}."
+        ),
+    )
+    onnx = export_gate(parts.gate, slope=slope, shift=shift)
+    clips = [
+        _whole_hops(parts.waves.samples(int(r))) for r in parts.tuning[:: max(1, len(parts.tuning) // 40)]
+    ]
+    parity = check_parity(gate_module(parts.gate, slope=slope, shift=shift), onnx, clips)
+    return spec, onnx, parity
+
+
+def calibrate(logits: list[np.ndarray], labels: np.ndarray, score_frames: int) -> tuple[float, float]:
+    """Slope and shift of frame logits that make clip scores probabilities (least log loss)."""
+
+    def loss(parameters: np.ndarray) -> float:
+        scores = clip_scores(
+            logits, score_frames, slope=float(np.exp(parameters[0])), shift=float(parameters[1])
+        )
+        scores = np.clip(scores, 1e-6, 1 - 1e-6)
+        return float(-np.mean(np.where(labels == 1, np.log(scores), np.log1p(-scores))))
+
+    found = minimize(loss, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-6})
+    return float(np.exp(found.x[0])), float(found.x[1])
+
+
+def _covid(
+    parts: Parts, config: TrainingConfig, draft: Bundle
+) -> tuple[ConditionSpec, bytes, dict[str, object]]:
+    rows, labels = covid_rows(parts.corpus)
+    data = collect(parts.corpus, parts.waves, rows, labels, CoughGate(draft), Encoder(draft))
+    test_set = f"covid19-cough call centre, fold {config.test_fold}, status as the corpus states it"
+    head = train_head(data, test_fold=config.test_fold, test_set=test_set, seed=config.seed)
+    margin = head.figures["out_of_fold"]["margin_over_levels_95"]  # type: ignore[index]
+    spec = ConditionSpec(
+        name="covid19",
+        title="COVID-19, from the sound of the cough alone",
+        file="covid19.onnx",
+        classes=("negative", "positive"),
+        encoder_sha256=draft.spec.files["encoder.onnx"],
+        calibration="Platt scaling of out-of-fold scores of the training folds, folded into the head.",
+        conformal_coverage=COVERAGE,
+        conformal_quantiles=head.conformal_quantiles,
+        conformal_chosen="Out-of-fold calibrated probabilities of the training folds, one quantile a class.",
+        bands=("telephone",),
+        answers=head.answers,
+        policy=(
+            "Answers only telephone-band recordings with a single class in the conformal set, and only if "
+            "the lower 95 % group-bootstrap bound of (AUROC - level-only AUROC), out of fold on the training "
+            f"folds, is above 0. Measured: {margin[0]} to {margin[1]}; so it "
+            f"{'answers' if head.answers else 'always abstains'}."
+        ),
+        evidence=head.evidence,
+    )
+    return spec, head.onnx, head.figures
+
+
+def _gate_figures(parts: Parts, config: TrainingConfig, gate: CoughGate) -> dict[str, Any]:
+    """Clip-level figures of the exported gate on the test fold, the teacher's beside them."""
+    corpus = parts.corpus
+    rows = corpus.where(
+        lambda r: r.fold == config.test_fold and r.is_cough is not None and r.event != "room_impulse_response"
+    )
+    recordings = [corpus.recordings[r] for r in rows]
+    labels = np.array([r.is_cough for r in recordings], dtype=int)
+    scores = np.array([gate.detect(parts.waves.samples(int(r))).cough_score for r in rows])
+    teacher = parts.teacher.clip_scores(len(corpus.recordings))[rows]
+    hard = np.array([r.is_cough or r.event in VOCAL_HARD for r in recordings])
+    threshold = gate.spec.threshold
+    by_source = {}
+    for source in sorted({r.source for r in recordings}):
+        here = np.array([r.source == source for r in recordings])
+        cough, other = here & (labels == 1), here & (labels == 0)
+        versus = cough | (labels == 0)
+        by_source[source] = {
+            "coughs": int(cough.sum()),
+            "others": int(other.sum()),
+            "sensitivity": _round(sensitivity(labels[cough], scores[cough], threshold=threshold))
+            if cough.any()
+            else None,
+            "specificity": _round(specificity(labels[other], scores[other], threshold=threshold))
+            if other.any()
+            else None,
+            "auroc_against_all_others": _round(auroc(labels[versus], scores[versus]))
+            if cough.any()
+            else None,
+            "mn04_auroc_against_all_others": _round(auroc(labels[versus], teacher[versus]))
+            if cough.any()
+            else None,
+        }
+    return {
+        "coughs": int(labels.sum()),
+        "others": int((1 - labels).sum()),
+        "auroc": _round(auroc(labels, scores)),
+        "auroc_hard": _round(auroc(labels[hard], scores[hard])),
+        "specificity_at_95_sensitivity": _round(specificity_at_sensitivity(labels, scores, target=0.95)),
+        "sensitivity_at_threshold": _round(sensitivity(labels, scores, threshold=threshold)),
+        "specificity_at_threshold": _round(specificity(labels, scores, threshold=threshold)),
+        "expected_calibration_error": _round(expected_calibration_error(labels, scores)),
+        "mn04_auroc": _round(auroc(labels, teacher)),
+        "mn04_auroc_hard": _round(auroc(labels[hard], teacher[hard])),
+        "mn04_specificity_at_95_sensitivity": _round(
+            specificity_at_sensitivity(labels, teacher, target=0.95)
+        ),
+        "by_source": by_source,
+        "note": "Fold 5 shares its sources with training; recordings of other corpora score lower.",
+    }
+
+
+def _round(x: float) -> float:
+    return round(x, 4)
+
+
+def _whole_hops(samples: np.ndarray) -> np.ndarray:
+    return np.pad(samples, (0, -len(samples) % HOP))
+
+
+def _first_window(samples: np.ndarray, window: int) -> np.ndarray:
+    return np.pad(samples[:window], (0, max(0, window - len(samples))))

@@ -1,0 +1,254 @@
+"""Training batches for the gate: which clips, which crops, which labels hold where.
+
+Labels of the corpus are weak: "cough" says that somewhere in the clip somebody coughs. What is
+claimed for single 40 ms frames, and why:
+
+- a clip labelled as anything but cough: every frame is 0;
+- a cough clip: frames 35 dB below its loudest are 0; its loud frames are 1 only where the teacher
+  hears a cough in a window around them or the clip is a single short cough; else unknown, and the
+  clip's best frames together must say "cough" (multiple-instance learning);
+- an unlabelled clip: the teacher's opinion where it is firm, else unknown;
+- a cough clip without sound (some submissions hold only silence): nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cough.audio import SAMPLE_RATE_HZ
+from training.config import TrainingConfig
+from training.corpus import VOCAL_HARD, Corpus, Teacher
+from training.networks import GATE_HOP_S
+from training.waves import Waves
+
+WINDOW_FRAMES = round(1.0 / GATE_HOP_S)
+"""The teacher's windows are 1 s."""
+HOP = round(GATE_HOP_S * SAMPLE_RATE_HZ)
+COUGH_LOGIT_FIRM = 0.0
+"""Teacher logit above which an unlabelled clip counts as cough (probability 0.5)."""
+NO_COUGH_LOGIT_FIRM = -4.0
+"""And below which it counts as none (probability 0.02)."""
+SINGLE_COUGH_S = 0.8
+"""A clip labelled cough and no longer than this is one cough from end to end."""
+
+
+SILENT_PEAK = 10 ** (-50 / 20)
+"""A clip whose peak stays below -50 dBFS holds nothing that a label could be about."""
+
+
+def is_silent(samples: np.ndarray) -> bool:
+    """Whether a clip is too quiet for its label to be believed."""
+    return bool(np.abs(samples).max(initial=0.0) < SILENT_PEAK)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Which part of a recording a training clip shows, in samples at 16 kHz."""
+
+    begin: int
+    end: int
+    at: int
+    """Where in the training clip ``begin`` is placed; silence around it."""
+    recording_length: int
+
+
+@dataclass
+class GateBatch:
+    """One batch; B clips of T samples, F = T // 640 frames, K teacher windows in all."""
+
+    wave: Tensor
+    """(B, T) clean crops."""
+    other: Tensor
+    """(B, T) non-cough crops that may be mixed in."""
+    clip_label: Tensor
+    """(B,) 0 or 1."""
+    clip_weight: Tensor
+    """(B,) 0 where nobody knows."""
+    frame_label: Tensor
+    """(B, F)."""
+    frame_weight: Tensor
+    """(B, F) 0 where nobody knows."""
+    logit_clip: Tensor
+    """(K,) which clip of the batch a teacher window belongs to."""
+    logit_frame: Tensor
+    """(K,) the frame at which it starts; it spans 25."""
+    logit_target: Tensor
+    """(K, n_classes) standardised teacher logits."""
+    embedding_clip: Tensor
+    embedding_frame: Tensor
+    embedding_target: Tensor
+    """(K', 384) standardised teacher embeddings."""
+
+
+class GateClips:
+    """Draws batches from the training rows of a corpus."""
+
+    def __init__(
+        self, corpus: Corpus, waves: Waves, teacher: Teacher, rows: np.ndarray, config: TrainingConfig
+    ) -> None:
+        self.corpus, self.waves, self.config = corpus, waves, config
+        self.random = np.random.default_rng([config.seed, 3])
+        self.length = round(config.gate.crop_s * SAMPLE_RATE_HZ)
+        n = len(corpus.recordings)
+        self._logits = _Windows(
+            teacher.logit_rows, teacher.logit_start_s, teacher.logits.astype(np.float32), rows, n
+        )
+        self._embeddings = _Windows(
+            teacher.embedding_rows,
+            teacher.embedding_start_s,
+            teacher.embeddings.astype(np.float32),
+            rows,
+            n,
+        )
+        self._cough_column = teacher.logits[:, teacher.classes.index("Cough")].astype(np.float32)
+        scores = teacher.clip_scores(n)
+        self.label = np.zeros(n, np.float32)
+        self.weight = np.ones(n, np.float32)
+        for i, recording in enumerate(corpus.recordings):
+            if recording.is_cough is None:
+                firm = scores[i] > COUGH_LOGIT_FIRM or scores[i] < NO_COUGH_LOGIT_FIRM
+                self.label[i] = scores[i] > COUGH_LOGIT_FIRM
+                self.weight[i] = 0.5 * firm
+            else:
+                self.label[i] = recording.is_cough
+        for i in rows:
+            if self.label[i] == 1 and is_silent(waves.samples(int(i))):
+                self.weight[i] = 0.0
+        self.rows = rows
+        self.probability = self._sampling(rows)
+        negative = [r for r in rows if corpus.recordings[r].is_cough is False]
+        self.negative_rows = np.array(negative)
+
+    def _sampling(self, rows: np.ndarray) -> np.ndarray:
+        """Sources count by the root of their size; hard vocal sounds three times."""
+        recordings = self.corpus.recordings
+        keys = [(recordings[r].source, recordings[r].is_cough) for r in rows]
+        counts = {key: keys.count(key) for key in set(keys)}
+        weight = np.array([counts[key] ** -0.5 for key in keys])
+        weight *= [3.0 if recordings[r].event in VOCAL_HARD else 1.0 for r in rows]
+        share = {True: 0.40, False: 0.50, None: 0.10}
+        for kind, part in share.items():
+            these = np.array([key[1] is kind for key in keys])
+            if these.any():
+                weight[these] *= part / weight[these].sum()
+        return np.asarray(weight / weight.sum())
+
+    def batch(self, size: int) -> GateBatch:
+        """Draw ``size`` clips with replacement."""
+        rows = self.random.choice(self.rows, size=size, p=self.probability)
+        others = self.random.choice(self.negative_rows, size=size)
+        frames = self.length // HOP
+        wave = np.zeros((size, self.length), np.float32)
+        other = np.zeros((size, self.length), np.float32)
+        frame_label = np.zeros((size, frames), np.float32)
+        frame_weight = np.ones((size, frames), np.float32)
+        logits, embeddings = [], []
+        for i, row in enumerate(rows):
+            crop = self._crop(row)
+            phone = self.random.random() < self.config.augment.codec_probability
+            samples = self.waves.samples(row, phone=phone)[crop.begin : crop.end]
+            wave[i, crop.at : crop.at + len(samples)] = samples
+            frame_label[i], frame_weight[i] = self._frame_truth(row, wave[i], crop.begin - crop.at)
+            logits.append(self._logits.inside(row, crop, i, frames))
+            embeddings.append(self._embeddings.inside(row, crop, i, frames))
+            mixed = self.waves.samples(others[i])
+            start = int(self.random.integers(0, max(1, len(mixed) - self.length + 1)))
+            piece = mixed[start : start + self.length]
+            other[i] = np.resize(piece, self.length)
+        return GateBatch(
+            torch.from_numpy(wave),
+            torch.from_numpy(other),
+            torch.from_numpy(self.label[rows]),
+            torch.from_numpy(self.weight[rows]),
+            torch.from_numpy(frame_label),
+            torch.from_numpy(frame_weight * (self.weight[rows] > 0)[:, None]),
+            *_stack(logits),
+            *_stack(embeddings),
+        )
+
+    def _crop(self, row: int) -> Crop:
+        n = int(self.waves.starts[row + 1] - self.waves.starts[row])
+        length = self.length
+        if self.label[row] == 0 and self.random.random() < self.config.augment.shorten_probability:
+            length = int(self.random.uniform(0.15, 1.0) * SAMPLE_RATE_HZ)
+        length = min(length, n)
+        if n == length:
+            begin = 0
+        elif self.label[row] == 1 or length < self.length:
+            samples = self.waves.samples(row)
+            loud = int(np.argmax(np.abs(samples))) if self.random.random() < 0.5 else self._active(samples)
+            begin = int(np.clip(loud - self.random.integers(0, length), 0, n - length))
+        else:
+            begin = int(self.random.integers(0, n - length + 1))
+        room = self.length - max(length, min(n, SAMPLE_RATE_HZ), SAMPLE_RATE_HZ)
+        at = int(self.random.integers(0, room + 1)) // HOP * HOP if room > 0 else 0
+        return Crop(begin, begin + length, at, n)
+
+    def _active(self, samples: np.ndarray) -> int:
+        """A random sample position among blocks within 10 dB of the loudest."""
+        energy = _block_db(samples)
+        return int(self.random.choice(np.flatnonzero(energy > energy.max() - 10))) * HOP
+
+    def _frame_truth(self, row: int, crop: np.ndarray, shift: int) -> tuple[np.ndarray, np.ndarray]:
+        """Labels and weights of the crop's frames; ``shift`` = crop time to recording time."""
+        n_frames = len(crop) // HOP
+        if self.label[row] == 0:
+            return np.zeros(n_frames, np.float32), np.ones(n_frames, np.float32)
+        energy = _block_db(crop)[:n_frames]
+        below = energy.max() - energy
+        heard = np.zeros(n_frames, bool)
+        if self.corpus.recordings[row].duration_s <= SINGLE_COUGH_S:
+            heard[:] = True
+        else:
+            for window in self._logits.of(row):
+                if self._cough_column[window] > COUGH_LOGIT_FIRM:
+                    first = (self._logits.start[window] - shift) // HOP
+                    heard[max(0, first) : max(0, first + WINDOW_FRAMES)] = True
+        label = (heard & (below < 12)).astype(np.float32)
+        weight = ((label > 0) | (below > 35) | (heard & (below > 28))).astype(np.float32)
+        return label, weight
+
+
+class _Windows:
+    """Teacher windows by recording, standardised over the training rows."""
+
+    def __init__(
+        self, rows: np.ndarray, start_s: np.ndarray, values: np.ndarray, train: np.ndarray, n: int
+    ) -> None:
+        used = values[np.isin(rows, train)]
+        self.values = (values - used.mean(axis=0)) / (used.std(axis=0) + 1e-3)
+        self.start = np.round(start_s * SAMPLE_RATE_HZ).astype(np.int64)
+        order = np.argsort(rows, kind="stable")
+        self._order = order
+        self._bounds = np.searchsorted(rows[order], np.arange(n + 1))
+
+    def of(self, row: int) -> np.ndarray:
+        return self._order[self._bounds[row] : self._bounds[row + 1]]
+
+    def inside(
+        self, row: int, crop: Crop, clip: int, n_frames: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(clip indices, start frames, targets) of the windows whose audio lies in the crop."""
+        windows = self.of(row)
+        start = self.start[windows]
+        heard_until = np.minimum(start + SAMPLE_RATE_HZ, crop.recording_length)
+        frame = (start - crop.begin + crop.at) // HOP
+        kept = (start >= crop.begin) & (heard_until <= crop.end) & (frame + WINDOW_FRAMES <= n_frames)
+        return np.full(int(kept.sum()), clip), frame[kept], self.values[windows[kept]]
+
+
+def _stack(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor, Tensor]:
+    clip, frame, target = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return torch.from_numpy(clip), torch.from_numpy(frame), torch.from_numpy(target.astype(np.float32))
+
+
+def _block_db(samples: np.ndarray) -> np.ndarray:
+    """RMS of 40 ms blocks in dB; at least one block."""
+    n = max(1, len(samples) // HOP)
+    padded = np.zeros(n * HOP, np.float32)
+    padded[: min(len(samples), n * HOP)] = samples[: n * HOP]
+    return np.asarray(10 * np.log10(np.square(padded.reshape(n, HOP), dtype=np.float64).mean(axis=1) + 1e-12))

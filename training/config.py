@@ -1,0 +1,102 @@
+"""What a training run is made of; read from TOML, overridable, stored beside its outputs."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GateConfig(_Section):
+    """Network and training of the cough gate."""
+
+    width: int = 20
+    """Channels after the stem; later blocks have 2 to 6 times as many."""
+    width_out: int = 128
+    epochs: int = 18
+    clips_per_epoch: int = 6400
+    batch_size: int = 32
+    crop_s: float = 3.0
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-3
+    frame_loss: float = 0.5
+    teacher_logit_loss: float = 1.0
+    teacher_embedding_loss: float = 0.5
+    score_frames: int = 4
+    """A clip's score is its highest mean over this many consecutive frames (4 x 40 ms)."""
+    target_sensitivity: float = 0.95
+    """On tuning recordings of folds 1-4; sets the shipped threshold."""
+
+
+class EncoderConfig(_Section):
+    """Network and training of the embedding."""
+
+    width: int = 24
+    embedding_size: int = 256
+    window_s: float = 1.0
+    epochs: int = 8
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-3
+    class_loss: float = 0.3
+
+
+class AugmentConfig(_Section):
+    """Probabilities and ranges of what is done to a training clip."""
+
+    mix_probability: float = 0.4
+    mix_snr_db: tuple[float, float] = (-3.0, 25.0)
+    noise_probability: float = 0.3
+    noise_snr_db: tuple[float, float] = (5.0, 40.0)
+    room_probability: float = 0.2
+    equalise_probability: float = 0.5
+    equalise_db: float = 8.0
+    telephone_probability: float = 0.2
+    low_pass_probability: float = 0.2
+    codec_probability: float = 0.25
+    clip_probability: float = 0.05
+    shorten_probability: float = 0.25
+    """Negative clips cut to 0.15-1 s, so that shortness does not give a cough away."""
+    spectrogram_mask_probability: float = 0.3
+
+
+class TrainingConfig(_Section):
+    """Everything that decides a bundle, besides the code and the data."""
+
+    seed: int = 20201
+    threads: int = 2
+    train_folds: tuple[int, ...] = (1, 2, 3, 4)
+    tune_fold: int = 4
+    test_fold: int = 5
+    licences: str = "all"
+    """``open`` leaves out the non-commercial sources; ``all`` takes every licensed one."""
+    gate: GateConfig = GateConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    augment: AugmentConfig = AugmentConfig()
+
+
+def read_config(path: Path, overrides: list[str] | None = None) -> TrainingConfig:
+    """Read a TOML file and apply ``section.key=value`` overrides (values in TOML syntax).
+
+    Raises
+    ------
+    pydantic.ValidationError : an unknown key or a value of the wrong type
+    ValueError : an override that is not ``key=value``
+    """
+    table: dict[str, Any] = tomllib.loads(path.read_text())
+    for override in overrides or []:
+        key, separator, value = override.partition("=")
+        if not separator:
+            raise ValueError(f"an override is key=value, not {override!r}")
+        *sections, last = key.split(".")
+        target = table
+        for section in sections:
+            target = target.setdefault(section, {})
+        target[last] = tomllib.loads(f"value = {value}")["value"]
+    return TrainingConfig.model_validate(table)

@@ -1,0 +1,134 @@
+"""Train the encoder: distil a general-audio teacher into a network a fiftieth of its cost.
+
+The teacher (EfficientAT mn04, AudioSet) heard one-second windows of every recording; the student
+learns its embedding and its class logits for the same second, through rooms, phones and noise.
+No disease label is seen here.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import Progress
+from torch import Tensor
+from torch.nn import functional as F
+
+from cough.audio import SAMPLE_RATE_HZ
+from training.augment import Augmenter
+from training.config import TrainingConfig
+from training.corpus import Corpus, Teacher
+from training.networks import EncoderNetwork
+from training.waves import Waves
+
+MATCH_S = 0.01
+"""Embedding and logit windows that start this close are the same second."""
+
+
+class EncoderWindows:
+    """The teacher's one-second windows of the training rows, with both targets standardised."""
+
+    def __init__(self, waves: Waves, teacher: Teacher, rows: np.ndarray, config: TrainingConfig) -> None:
+        self.waves, self.config = waves, config
+        self.random = np.random.default_rng([config.seed, 5])
+        used = np.flatnonzero(np.isin(teacher.embedding_rows, rows))
+        partner = _partner(teacher, used)
+        used, partner = used[partner >= 0], partner[partner >= 0]
+        self.rows = teacher.embedding_rows[used]
+        self.start = np.round(teacher.embedding_start_s[used] * SAMPLE_RATE_HZ).astype(np.int64)
+        self.embeddings = _standardise(teacher.embeddings[used].astype(np.float32))
+        self.logits = _standardise(teacher.logits[partner].astype(np.float32))
+        cough = teacher.logits[partner, teacher.classes.index("Cough")]
+        # Coughs are a twentieth of the audio and all that the heads will ever see.
+        self.probability = np.where(cough > 0, 4.0, 1.0)
+        self.probability /= self.probability.sum()
+
+    def batch(self, size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """(size, 16000) waveforms, (size, 384) embeddings, (size, n_classes) logits."""
+        chosen = self.random.choice(len(self.rows), size=size, p=self.probability)
+        wave = np.zeros((size, SAMPLE_RATE_HZ), np.float32)
+        for i, window in enumerate(chosen):
+            phone = self.random.random() < self.config.augment.codec_probability
+            samples = self.waves.samples(int(self.rows[window]), phone=phone)
+            piece = samples[self.start[window] : self.start[window] + SAMPLE_RATE_HZ]
+            wave[i, : len(piece)] = piece
+        return (
+            torch.from_numpy(wave),
+            torch.from_numpy(self.embeddings[chosen]),
+            torch.from_numpy(self.logits[chosen]),
+        )
+
+
+def _partner(teacher: Teacher, used: np.ndarray) -> np.ndarray:
+    """For each embedding window the logit window of the same second, or -1."""
+    index = {
+        (int(row), round(float(start) / MATCH_S)): i
+        for i, (row, start) in enumerate(zip(teacher.logit_rows, teacher.logit_start_s, strict=True))
+    }
+    keys = zip(teacher.embedding_rows[used], teacher.embedding_start_s[used], strict=True)
+    return np.array([index.get((int(row), round(float(start) / MATCH_S)), -1) for row, start in keys])
+
+
+def _standardise(values: np.ndarray) -> np.ndarray:
+    return np.asarray((values - values.mean(axis=0)) / (values.std(axis=0) + 1e-3), np.float32)
+
+
+def build_encoder(config: TrainingConfig, teacher: Teacher) -> EncoderNetwork:
+    """An encoder with random weights, seeded by the config."""
+    torch.manual_seed(config.seed + 1)
+    return EncoderNetwork(
+        width=config.encoder.width,
+        embedding_size=config.encoder.embedding_size,
+        n_teacher_classes=len(teacher.classes),
+        teacher_size=teacher.embeddings.shape[1],
+    )
+
+
+def train_encoder(
+    corpus: Corpus,
+    waves: Waves,
+    teacher: Teacher,
+    rows: np.ndarray,
+    config: TrainingConfig,
+    *,
+    log: Path | None = None,
+) -> EncoderNetwork:
+    """Train on ``rows`` (indices into ``corpus.recordings``); returns the network in eval mode."""
+    torch.set_num_threads(config.threads)
+    e = config.encoder
+    network = build_encoder(config, teacher)
+    windows = EncoderWindows(waves, teacher, rows, config)
+    rooms = np.intersect1d(corpus.where(lambda r: r.event == "room_impulse_response"), rows)
+    augment = Augmenter(config.augment, [waves.samples(int(r)) for r in rooms], seed=config.seed + 1)
+    steps = len(windows.rows) // e.batch_size
+    optimiser = torch.optim.AdamW(network.parameters(), lr=e.learning_rate, weight_decay=e.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, e.learning_rate, total_steps=e.epochs * steps, pct_start=0.15
+    )
+    scale = e.embedding_size**0.5
+    with Progress() as progress:
+        bar = progress.add_task("training the encoder", total=e.epochs * steps)
+        for epoch in range(e.epochs):
+            network.train()
+            began, total = time.perf_counter(), 0.0
+            for _ in range(steps):
+                wave, embedding, logits = windows.batch(e.batch_size)
+                with torch.no_grad():
+                    features = augment.mask(network.features(augment(wave)))
+                student = network.embed(features) * scale
+                loss = F.mse_loss(network.teacher_embedding(student), embedding)
+                loss = loss + e.class_loss * F.mse_loss(network.teacher_logits(student), logits)
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                optimiser.step()
+                schedule.step()
+                total += float(loss.detach()) / steps
+                progress.advance(bar)
+            if log is not None:
+                entry = {"epoch": epoch, "seconds": round(time.perf_counter() - began, 1), "loss": total}
+                with open(log, "a") as file:
+                    file.write(json.dumps(entry) + "\n")
+    return network.eval()

@@ -1,0 +1,156 @@
+"""Train the cough gate: weak labels, the teacher's opinion, and a lot of other people's phones."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import Progress
+from torch import Tensor
+from torch.nn import functional as F
+
+from training.augment import Augmenter
+from training.clips import WINDOW_FRAMES, GateBatch, GateClips
+from training.config import TrainingConfig
+from training.corpus import Corpus, Teacher
+from training.networks import GateNetwork
+from training.waves import Waves
+
+EMA_DECAY = 0.998
+
+
+def build_gate(config: TrainingConfig, teacher: Teacher) -> GateNetwork:
+    """A gate with random weights, seeded by the config."""
+    torch.manual_seed(config.seed)
+    return GateNetwork(
+        width=config.gate.width,
+        width_out=config.gate.width_out,
+        n_teacher_classes=len(teacher.classes),
+        embedding_size=teacher.embeddings.shape[1],
+    )
+
+
+def train_gate(
+    corpus: Corpus,
+    waves: Waves,
+    teacher: Teacher,
+    rows: np.ndarray,
+    config: TrainingConfig,
+    *,
+    log: Path | None = None,
+    after_epoch: Callable[[int, GateNetwork], None] | None = None,
+) -> GateNetwork:
+    """Train on ``rows`` and return the moving average of the weights, in evaluation mode.
+
+    Parameters
+    ----------
+    rows : indices into ``corpus.recordings``; whoever calls keeps test rows out
+    log : JSON lines, one an epoch, if given
+    """
+    torch.set_num_threads(config.threads)
+    network = build_gate(config, teacher)
+    average = copy.deepcopy(network).eval()
+    clips = GateClips(corpus, waves, teacher, rows, config)
+    rooms = corpus.where(lambda r: r.event == "room_impulse_response" and r.fold in config.train_folds)
+    augment = Augmenter(
+        config.augment, [waves.samples(int(r)) for r in np.intersect1d(rooms, rows)], seed=config.seed
+    )
+    g = config.gate
+    steps = g.clips_per_epoch // g.batch_size
+    optimiser = torch.optim.AdamW(network.parameters(), lr=g.learning_rate, weight_decay=g.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, g.learning_rate, total_steps=g.epochs * steps, pct_start=0.15
+    )
+    with Progress() as progress:
+        bar = progress.add_task("training the gate", total=g.epochs * steps)
+        for epoch in range(g.epochs):
+            network.train()
+            began = time.perf_counter()
+            totals: dict[str, float] = {}
+            for _ in range(steps):
+                losses = gate_losses(network, clips.batch(g.batch_size), augment, config)
+                optimiser.zero_grad(set_to_none=True)
+                torch.stack(list(losses.values())).sum().backward()
+                torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+                optimiser.step()
+                schedule.step()
+                _update_average(average, network, step=schedule.last_epoch)
+                for name, loss in losses.items():
+                    totals[name] = totals.get(name, 0.0) + float(loss.detach()) / steps
+                progress.advance(bar)
+            if log is not None:
+                entry = {"epoch": epoch, "seconds": round(time.perf_counter() - began, 1), **totals}
+                with open(log, "a") as file:
+                    file.write(json.dumps(entry) + "\n")
+            if after_epoch is not None:
+                after_epoch(epoch, average)
+    return average
+
+
+def gate_losses(
+    network: GateNetwork, batch: GateBatch, augment: Augmenter, config: TrainingConfig
+) -> dict[str, Tensor]:
+    """Weighted loss terms of one augmented batch."""
+    g = config.gate
+    with torch.no_grad():
+        mixed = torch.from_numpy(augment.random.random(len(batch.wave)) < config.augment.mix_probability)
+        wave = augment(augment.mix(batch.wave, batch.other, mixed))
+        features = augment.mask(network.features(wave))
+    hidden = network.frames(features)
+    logits = network.cough(hidden)[:, 0]
+    clip_logit = clip_logits(logits, g.score_frames)
+    clip = F.binary_cross_entropy_with_logits(clip_logit, batch.clip_label, reduction="none")
+    frame = F.binary_cross_entropy_with_logits(logits, batch.frame_label, reduction="none")
+    losses = {
+        "clip": (clip * batch.clip_weight).mean(),
+        "frame": g.frame_loss * (frame * batch.frame_weight).mean(),
+    }
+    # What the teacher heard in the clean clip is no longer true of a mixture.
+    keep = ~mixed
+    if g.teacher_logit_loss:
+        losses["teacher_logits"] = g.teacher_logit_loss * _teacher_loss(
+            network.teacher_logits, hidden, keep, batch.logit_clip, batch.logit_frame, batch.logit_target
+        )
+    if g.teacher_embedding_loss:
+        losses["teacher_embedding"] = g.teacher_embedding_loss * _teacher_loss(
+            network.teacher_embedding,
+            hidden,
+            keep,
+            batch.embedding_clip,
+            batch.embedding_frame,
+            batch.embedding_target,
+        )
+    return losses
+
+
+def clip_logits(frame_logits: Tensor, score_frames: int) -> Tensor:
+    """(batch, n_frames) -> (batch,): the highest mean of ``score_frames`` consecutive logits."""
+    return F.avg_pool1d(frame_logits[:, None], score_frames, stride=1)[:, 0].amax(dim=1)
+
+
+def _teacher_loss(
+    head: torch.nn.Linear, hidden: Tensor, keep: Tensor, clip: Tensor, frame: Tensor, target: Tensor
+) -> Tensor:
+    kept = keep[clip]
+    clip, frame, target = clip[kept], frame[kept], target[kept]
+    if not len(clip):
+        return hidden.sum() * 0
+    index = frame[:, None] + torch.arange(WINDOW_FRAMES)[None, :]
+    windows = hidden.transpose(1, 2)[clip[:, None], index]
+    pooled = torch.cat([windows.mean(dim=1), windows.amax(dim=1)], dim=1)
+    return F.mse_loss(head(pooled), target)
+
+
+def _update_average(average: torch.nn.Module, network: torch.nn.Module, *, step: int) -> None:
+    decay = min(EMA_DECAY, (1 + step) / (10 + step))
+    with torch.no_grad():
+        for a, b in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+            if a.dtype.is_floating_point:
+                a.lerp_(b, 1 - decay)
+            else:
+                a.copy_(b)

@@ -1,0 +1,156 @@
+"""The two networks that are trained: the gate (frames) and the encoder (windows).
+
+Both are depthwise-separable 2-D convolutions over log-mel frames, MobileNet-like, sized for one
+CPU thread on a phone or a small server.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from training.frontend import FRAME_S, LocalLevel, LogMel
+
+STRIDE_FRAMES = 4
+GATE_HOP_S = STRIDE_FRAMES * FRAME_S
+
+
+class Separable(nn.Module):
+    """Depthwise 3x3, pointwise, batch norm, ReLU; residual where shapes allow."""
+
+    def __init__(self, channels_in: int, channels_out: int, *, stride: tuple[int, int] = (1, 1)) -> None:
+        super().__init__()
+        self.residual = channels_in == channels_out and stride == (1, 1)
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels_in, channels_in, 3, stride, 1, groups=channels_in, bias=False),
+            nn.BatchNorm2d(channels_in),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels_in, channels_out, 1, bias=False),
+            nn.BatchNorm2d(channels_out),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.layers(x)
+        return torch.relu(x + y) if self.residual else torch.relu(y)
+
+
+class Temporal(nn.Module):
+    """Dilated depthwise convolution over time with a pointwise mix; always residual."""
+
+    def __init__(self, channels: int, *, kernel: int, dilation: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv1d(
+                channels,
+                channels,
+                kernel,
+                padding=(kernel - 1) // 2 * dilation,
+                dilation=dilation,
+                groups=channels,
+                bias=False,
+            ),
+            nn.BatchNorm1d(channels),
+            nn.ReLU(inplace=True),
+            nn.Conv1d(channels, channels, 1, bias=False),
+            nn.BatchNorm1d(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.layers(x))
+
+
+class Trunk(nn.Module):
+    """(batch, 64 mels, n_frames) level-free log-mel -> (batch, width_out, n_frames // 4)."""
+
+    def __init__(self, *, width: int, width_out: int, n_mels: int = 64) -> None:
+        super().__init__()
+        w = width
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, w, (5, 3), (2, 2), (2, 1), bias=False), nn.BatchNorm2d(w), nn.ReLU(inplace=True)
+        )
+        self.blocks = nn.Sequential(
+            Separable(w, 2 * w, stride=(2, 1)),
+            Separable(2 * w, 3 * w, stride=(1, 2)),
+            Separable(3 * w, 3 * w),
+            Separable(3 * w, 4 * w, stride=(2, 1)),
+            Separable(4 * w, 4 * w),
+            Separable(4 * w, 6 * w, stride=(2, 1)),
+            Separable(6 * w, 6 * w),
+        )
+        self.flatten = nn.Sequential(
+            nn.Conv1d(6 * w * (n_mels // 16), width_out, 1, bias=False),
+            nn.BatchNorm1d(width_out),
+            nn.ReLU(inplace=True),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        x = self.blocks(self.stem(features[:, None]))
+        return self.flatten(x.flatten(1, 2))
+
+
+class GateNetwork(nn.Module):
+    """Raw waveform to a cough logit every 40 ms.
+
+    The teacher heads exist for training only; the exported graph ends at ``frame_logits``.
+    """
+
+    def __init__(self, *, width: int, width_out: int, n_teacher_classes: int, embedding_size: int) -> None:
+        super().__init__()
+        self.mel = LogMel()
+        self.level = LocalLevel()
+        self.trunk = Trunk(width=width, width_out=width_out)
+        self.temporal = nn.Sequential(
+            Temporal(width_out, kernel=5, dilation=1), Temporal(width_out, kernel=5, dilation=2)
+        )
+        self.cough = nn.Conv1d(width_out, 1, 1)
+        self.teacher_logits = nn.Linear(2 * width_out, n_teacher_classes)
+        self.teacher_embedding = nn.Linear(2 * width_out, embedding_size)
+
+    def features(self, wave: Tensor) -> Tensor:
+        """(batch, n_samples) -> level-free log-mel (batch, 64, n_samples // 160)."""
+        return self.level(self.mel(wave))
+
+    def frames(self, features: Tensor) -> Tensor:
+        """Level-free log-mel -> hidden frames (batch, width_out, n_samples // 640)."""
+        return self.temporal(self.trunk(features))
+
+    def forward(self, wave: Tensor) -> Tensor:
+        """(batch, n_samples) -> cough logits (batch, n_samples // 640), one per 40 ms."""
+        return self.cough(self.frames(self.features(wave)))[:, 0]
+
+    def context_s(self) -> float:
+        """Seconds of input either side of a frame that can change its logit (an upper bound)."""
+        conv_frames = 1 + 2 + 2 + 4 * 5 + 4 * (2 + 4)  # stem, blocks at 20 and 40 ms, temporal
+        return self.level.reach * FRAME_S + conv_frames * FRAME_S + 0.032
+
+
+class EncoderNetwork(nn.Module):
+    """Raw 1 s window to an embedding of unit length.
+
+    The teacher heads exist for training only; the exported graph ends at the embedding.
+    """
+
+    def __init__(self, *, width: int, embedding_size: int, n_teacher_classes: int, teacher_size: int) -> None:
+        super().__init__()
+        width_out = 8 * width
+        self.mel = LogMel()
+        self.level = LocalLevel()
+        self.trunk = Trunk(width=width, width_out=width_out)
+        self.temporal = Temporal(width_out, kernel=5, dilation=1)
+        self.project = nn.Linear(2 * width_out, embedding_size)
+        self.teacher_embedding = nn.Linear(embedding_size, teacher_size)
+        self.teacher_logits = nn.Linear(embedding_size, n_teacher_classes)
+
+    def features(self, wave: Tensor) -> Tensor:
+        """(batch, n_samples) -> level-free log-mel (batch, 64, n_samples // 160)."""
+        return self.level(self.mel(wave))
+
+    def embed(self, features: Tensor) -> Tensor:
+        """Level-free log-mel -> (batch, embedding_size), rows of unit length."""
+        hidden = self.temporal(self.trunk(features))
+        pooled = torch.cat([hidden.mean(dim=2), hidden.amax(dim=2)], dim=1)
+        return nn.functional.normalize(self.project(pooled), dim=1)
+
+    def forward(self, wave: Tensor) -> Tensor:
+        """(batch, n_samples) -> (batch, embedding_size), rows of unit length."""
+        return self.embed(self.features(wave))

@@ -1,0 +1,70 @@
+"""A stage runs once for given inputs; its folder appears under its final name only when whole.
+
+Kept this small on purpose: DVC wants its own repository state and lock files beside git's, for a
+pipeline of a handful of stages on one machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+def run_stage(cache: Path, name: str, inputs: dict[str, Any], make: Callable[[Path], None]) -> Path:
+    """The folder of a stage, made by ``make(folder)`` unless these inputs were seen before.
+
+    Parameters
+    ----------
+    inputs : JSON-serialisable; everything that decides the outcome, ``source_hash`` included
+    """
+    text = json.dumps(inputs, sort_keys=True)
+    folder = cache / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    if folder.exists():
+        print(f"{name}: unchanged, from {folder}")
+        return folder
+    partial = folder.with_suffix(f".partial{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    (partial / "inputs.json").write_text(text)
+    make(partial)
+    partial.replace(folder)
+    return folder
+
+
+def source_hash(modules: Iterable[str]) -> str:
+    """sha256 over the source of these modules, named like ``training.gate``."""
+    digest = hashlib.sha256()
+    for module in sorted(modules):
+        digest.update((PROJECT / (module.replace(".", "/") + ".py")).read_bytes())
+    return digest.hexdigest()
+
+
+def code_version() -> str:
+    """The git commit, with ``-dirty`` where the tree differs from it; ``unknown`` outside git."""
+    command = ["git", "-C", str(PROJECT), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def save_weights(module: torch.nn.Module, path: Path) -> None:
+    """A state dict as ``.npz`` (arrays only, no pickle)."""
+    np.savez(path, **{name: value.numpy() for name, value in module.state_dict().items()})
+
+
+def load_weights(module: torch.nn.Module, path: Path) -> None:
+    """Fill a module from ``save_weights``."""
+    with np.load(path, allow_pickle=False) as arrays:
+        module.load_state_dict({name: torch.from_numpy(arrays[name]) for name in arrays.files})
