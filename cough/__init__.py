@@ -11,7 +11,7 @@ from cough.audio import DecodeLimits, Waveform, decode
 from cough.bundle import Bundle, load_bundle
 from cough.errors import BundleError, CoughError, InputError
 from cough.gate import CoughEvent, CoughGate
-from cough.quality import QualityConfig, QualityReport, assess
+from cough.quality import QualityConfig, QualityReport, assess, judge
 from cough.screener import Screener, ScreeningResult
 
 __version__ = "0.1.0"
@@ -31,5 +31,6 @@ __all__ = [
     "Waveform",
     "assess",
     "decode",
+    "judge",
     "load_bundle",
 ]

@@ -298,7 +298,7 @@ def _drain(
                 chunks.append(mixer.flush())
             mixer = _Mixer(frame.sample_rate, n_channels)
         decoded_s += frame.samples / frame.sample_rate
-        if decoded_s > limits.max_seconds:
+        if decoded_s > limits.max_seconds + 1e-6:  # adding up frames rounds
             raise _too_long(limits)
         chunks.append(mixer.push(_planes(frame, n_channels)))
     if mixer is not None:

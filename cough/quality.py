@@ -1,8 +1,9 @@
 """Is the recording good enough to measure, and if not, what should the person do?
 
-``assess`` takes the waveform and the gate's events, because noise is judged by how far the coughs
-stand out from the rest. A new check is one field of ``QualityReport``, one limit in
-``QualityConfig``, one code in ``cough.messages`` and one line in ``_findings``.
+``assess`` measures; it takes the gate's events too, because noise is judged by how far the coughs
+stand out from the rest. ``judge`` turns what was measured into reasons to record again. A new check
+is one field of ``QualityReport``, one limit in ``QualityConfig``, one code in ``cough.messages`` and
+one line in ``_findings``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ Severity: TypeAlias = Literal["block", "warn", "ignore"]
 
 SILENCE_DBFS = -120.0
 """Levels below this are reported as this, so that reports stay finite."""
+
+TELEPHONE_HZ = 4_100.0
+"""Nothing above this: the recording came through a telephone, or a codec like one."""
 
 _BLOCK = 400
 """Samples in a 25 ms level block."""
@@ -93,67 +97,53 @@ class QualityReport(BaseModel):
     band: Literal["telephone", "wide"]
     dc_offset: float
     """Mean sample, in full scale."""
-    reasons: tuple[Reason, ...] = ()
-
-    @property
-    def blocking(self) -> tuple[Reason, ...]:
-        """The reasons for which the recording is turned away."""
-        return tuple(reason for reason in self.reasons if reason.blocking)
+    cough_count: int | None
+    """Coughs that the gate found; None where it was not asked."""
 
 
-def assess(
-    waveform: Waveform,
-    events: Sequence[CoughEvent] | None = None,
-    *,
-    config: QualityConfig | None = None,
-) -> QualityReport:
-    """Measure a recording and name what is wrong with it.
+def assess(waveform: Waveform, events: Sequence[CoughEvent] | None = None) -> QualityReport:
+    """Measure a recording.
 
     Parameters
     ----------
     waveform : float32 mono 16 kHz
-    events : the gate's events; without them SNR and cough counts are not judged
-    config : limits and severities; defaults to ``QualityConfig()``
-
-    Returns
-    -------
-    QualityReport : with one ``Reason`` for each limit crossed, in the order of the catalogue
+    events : the gate's events; without them there is neither an SNR nor a count of coughs
     """
-    config = config or QualityConfig()
     samples = waveform.samples
     bandwidth_hz = _bandwidth_hz(samples)
-    report = QualityReport(
+    return QualityReport(
         duration_s=waveform.duration_s,
         peak_dbfs=_db(float(np.abs(samples).max(initial=0.0))),
         rms_dbfs=_db(float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))),
         clipped_fraction=_clipped_fraction(samples),
         snr_db=_snr_db(samples, events or ()),
         bandwidth_hz=bandwidth_hz,
-        band="telephone" if bandwidth_hz <= 4_100 else "wide",
+        band="telephone" if bandwidth_hz <= TELEPHONE_HZ else "wide",
         dc_offset=float(np.mean(samples, dtype=np.float64)),
+        cough_count=None if events is None else len(events),
     )
-    reasons = tuple(_reasons(report, events, config))
-    return report.model_copy(update={"reasons": reasons})
 
 
-def _reasons(
-    report: QualityReport, events: Sequence[CoughEvent] | None, config: QualityConfig
-) -> Iterator[Reason]:
-    for code, value, limit in _findings(report, events, config):
+def judge(report: QualityReport, config: QualityConfig | None = None) -> tuple[Reason, ...]:
+    """One ``Reason`` for each limit crossed, in the order of the catalogue.
+
+    Parameters
+    ----------
+    report : from ``assess``
+    config : limits and severities; defaults to ``QualityConfig()``
+    """
+    config = config or QualityConfig()
+    reasons = []
+    for code, value, limit in _findings(report, config):
         severity = config.severity.get(code, "warn")
         if severity != "ignore":
-            yield Reason(
-                code=code,
-                blocking=severity == "block",
-                message=RE_RECORD[code],
-                value=value,
-                limit=limit,
-            )
+            blocking = severity == "block"
+            message = RE_RECORD[code]
+            reasons.append(Reason(code=code, blocking=blocking, message=message, value=value, limit=limit))
+    return tuple(reasons)
 
 
-def _findings(
-    report: QualityReport, events: Sequence[CoughEvent] | None, config: QualityConfig
-) -> Iterator[tuple[ReasonCode, float, float]]:
+def _findings(report: QualityReport, config: QualityConfig) -> Iterator[tuple[ReasonCode, float, float]]:
     """(code, measured value, limit) for each limit that is crossed."""
     if report.duration_s < config.min_duration_s:
         yield "too_short", report.duration_s, config.min_duration_s
@@ -165,14 +155,12 @@ def _findings(
         yield "too_quiet", report.peak_dbfs, config.quiet_dbfs
     if report.clipped_fraction > config.max_clipped_fraction:
         yield "clipped", report.clipped_fraction, config.max_clipped_fraction
-    if events is None:
-        return
     if report.snr_db is not None and report.snr_db < config.min_snr_db:
         yield "too_noisy", report.snr_db, config.min_snr_db
-    if not events:
+    if report.cough_count == 0:
         yield "no_cough", 0.0, 1.0
-    elif len(events) < config.min_coughs:
-        yield "too_few_coughs", float(len(events)), float(config.min_coughs)
+    elif report.cough_count is not None and report.cough_count < config.min_coughs:
+        yield "too_few_coughs", float(report.cough_count), float(config.min_coughs)
 
 
 def _db(amplitude: float) -> float:

@@ -17,7 +17,7 @@ from cough.diagnosis import ConditionAnswer, Diagnosis
 from cough.encoder import Encoder
 from cough.gate import CoughEvent, CoughGate
 from cough.messages import NOTICE, NOTICE_CODE
-from cough.quality import QualityConfig, QualityReport, Reason, assess
+from cough.quality import QualityConfig, QualityReport, Reason, assess, judge
 
 SCHEMA_VERSION: Literal["1.0"] = "1.0"
 
@@ -123,17 +123,20 @@ class Screener:
         clock.lap("decode")
         gated = self.gate.detect(waveform.samples)
         clock.lap("gate")
-        quality = assess(waveform, gated.events, config=self.quality)
+        quality = assess(waveform, gated.events)
+        reasons = judge(quality, self.quality)
+        turned_away = not gated.events or any(reason.blocking for reason in reasons)
         clock.lap("quality")
         conditions: tuple[ConditionAnswer, ...] = ()
-        if not quality.blocking and gated.events:
+        if not turned_away:
             embeddings = self.encoder.embed(waveform.samples, gated.events)
             clock.lap("encoder")
             conditions = self.diagnosis.answer(embeddings, quality)
             clock.lap("diagnosis")
+        outcome: Outcome = "rerecord" if turned_away else _answered(conditions)
         return ScreeningResult(
-            outcome=_outcome(quality, gated.events, conditions),
-            reasons=quality.reasons,
+            outcome=outcome,
+            reasons=reasons,
             cough_score=gated.cough_score,
             events=gated.events,
             conditions=conditions,
@@ -144,11 +147,7 @@ class Screener:
         )
 
 
-def _outcome(
-    quality: QualityReport, events: tuple[CoughEvent, ...], conditions: tuple[ConditionAnswer, ...]
-) -> Outcome:
-    if quality.blocking or not events:
-        return "rerecord"
+def _answered(conditions: tuple[ConditionAnswer, ...]) -> Outcome:
     return "screened" if any(not c.abstained for c in conditions) else "inconclusive"
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.problems import problem
-
-
-class _BodyTooLarge(Exception):
-    pass
 
 
 class BodyLimit:
@@ -25,40 +24,29 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        if self._stated_bytes(scope) > self.max_bytes:
-            await self._refuse(scope, receive, send)
+        detail = f"The request is larger than {self.max_bytes:,} bytes."
+        if _stated_bytes(scope) > self.max_bytes:
+            response = problem(413, code="too_large", detail=detail, headers={"connection": "close"})
+            await response(scope, receive, send)
             return
         received = 0
-        responding = False
 
         async def counted_receive() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
             if received > self.max_bytes:
-                raise _BodyTooLarge
+                # FastAPI turns any other exception during parsing into a 400.
+                raise HTTPException(
+                    HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail=detail, headers={"connection": "close"}
+                )
             return message
 
-        async def noted_send(message: Message) -> None:
-            nonlocal responding
-            responding = True
-            await send(message)
+        await self.app(scope, counted_receive, send)
 
-        try:
-            await self.app(scope, counted_receive, noted_send)
-        except _BodyTooLarge:
-            if not responding:
-                await self._refuse(scope, receive, send)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = problem(
-            413, code="too_large", detail=f"The request is larger than {self.max_bytes:,} bytes."
-        )
-        response.headers["Connection"] = "close"
-        await response(scope, receive, send)
-
-    def _stated_bytes(self, scope: Scope) -> int:
-        for name, value in scope["headers"]:
-            if name == b"content-length":
-                return int(value) if value.isdigit() else 0
-        return 0
+def _stated_bytes(scope: Scope) -> int:
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return int(value) if value.isdigit() else 0
+    return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -35,12 +36,13 @@ _STATUS: dict[type[errors.InputError], HTTPStatus] = {
 }
 
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+_SENTENCES = {404: "There is nothing at this address.", 405: "This address does not take that method."}
 
 
-def problem(status: int, *, code: str, detail: str) -> JSONResponse:
+def problem(status: int, *, code: str, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """A problem+json response."""
     body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, code=code)
-    return JSONResponse(body.model_dump(), status_code=status, media_type=MEDIA_TYPE)
+    return JSONResponse(body.model_dump(), status_code=status, headers=headers, media_type=MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
@@ -60,7 +62,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> JSONResponse:
         code = _CODES.get(error.status_code, "invalid_request")
-        return problem(error.status_code, code=code, detail=str(error.detail))
+        detail = _SENTENCES.get(error.status_code, str(error.detail))
+        return problem(error.status_code, code=code, detail=detail, headers=error.headers)
 
     @app.exception_handler(Exception)
     async def unforeseen(request: Request, error: Exception) -> JSONResponse:

@@ -39,7 +39,6 @@ from training.export import check_parity, export_encoder, export_gate, gate_modu
 from training.heads import COVERAGE, collect, covid_rows, train_head
 from training.networks import GATE_HOP_S, EncoderNetwork, GateNetwork
 from training.scoring import HOP, clip_scores, frame_logits
-from training.stages import code_version
 from training.waves import Waves
 
 EXIT_RATIO = 0.5
@@ -59,8 +58,10 @@ class Parts:
     encoder: EncoderNetwork
 
 
-def assemble(parts: Parts, config: TrainingConfig, *, libraries: dict[str, str], out: Path) -> None:
-    """Write a complete, verified bundle folder at ``out``."""
+def assemble(
+    parts: Parts, config: TrainingConfig, *, code: str, libraries: dict[str, str], out: Path
+) -> None:
+    """Write a complete, verified bundle folder at ``out``; ``code`` is the version that trained it."""
     out.mkdir(parents=True, exist_ok=True)
     gate_spec, gate_onnx, parity = _gate(parts, config)
     encoder_onnx = export_encoder(parts.encoder, window=round(config.encoder.window_s * SAMPLE_RATE_HZ))
@@ -76,7 +77,7 @@ def assemble(parts: Parts, config: TrainingConfig, *, libraries: dict[str, str],
     )
     contents = {"gate.onnx": gate_onnx, "encoder.onnx": encoder_onnx}
     record = TrainingRecord(
-        code_version=code_version(),
+        code_version=code,
         config=config.model_dump(mode="json"),
         data_hash=parts.corpus.data_hash,
         licences=parts.corpus.licences(np.concatenate([parts.training, parts.tuning])),

@@ -41,7 +41,9 @@ def encode(samples: np.ndarray, codec: Codec, *, rate_hz: int = SAMPLE_RATE_HZ, 
     pcm = (np.clip(resampled, -1, 1) * 32767).astype(np.int16)
     interleaved = np.repeat(pcm[:, None], channels, axis=1).reshape(1, -1)
     buffer = io.BytesIO()
-    with av.open(buffer, mode="w", format=codec.container) as container:
+    # Bit-exact: otherwise an Ogg stream gets a random serial number.
+    options = {"fflags": "+bitexact"}
+    with av.open(buffer, mode="w", format=codec.container, options=options) as container:
         layout = {1: "mono", 2: "stereo"}.get(channels) or f"{channels}c"
         stream = container.add_stream(codec.encoder, rate=codec.rate_hz)
         stream.codec_context.layout = layout

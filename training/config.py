@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -74,7 +74,7 @@ class TrainingConfig(_Section):
     train_folds: tuple[int, ...] = (1, 2, 3, 4)
     tune_fold: int = 4
     test_fold: int = 5
-    licences: str = "all"
+    licences: Literal["open", "all"] = "all"
     """``open`` leaves out the non-commercial sources; ``all`` takes every licensed one."""
     gate: GateConfig = GateConfig()
     encoder: EncoderConfig = EncoderConfig()

@@ -91,6 +91,11 @@ class Corpus:
             digest.update(hashlib.sha256((self.root / recording.path).read_bytes()).digest())
         return digest.hexdigest()
 
+    @cached_property
+    def labels_hash(self) -> str:
+        """sha256 of ``recordings.csv``: every claim, without the audio."""
+        return hashlib.sha256((self.root / "recordings.csv").read_bytes()).hexdigest()
+
     def licences(self, rows: Iterable[int]) -> dict[str, int]:
         """How many of these rows stand under each licence, most first."""
         counts: dict[str, int] = {}
@@ -135,6 +140,8 @@ class Teacher:
     embedding_start_s: np.ndarray
     embeddings: np.ndarray
     """(n_windows, 384) float16, hop 1 s."""
+    sha256: str
+    """Of both files."""
 
     @classmethod
     def read(cls, corpus: Corpus) -> Teacher:
@@ -156,6 +163,7 @@ class Teacher:
                 ids[npz["row"]],
                 npz["start_s"],
                 np.ascontiguousarray(npz["embedding"]),
+                hashlib.sha256(logits_path.read_bytes() + embeddings_path.read_bytes()).hexdigest(),
             )
 
     def clip_scores(self, n_recordings: int, *, label: str = "Cough") -> np.ndarray:

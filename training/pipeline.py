@@ -6,8 +6,9 @@
         --set encoder.epochs=1 --out runs/tiny             # a tiny one, in minutes
 
 Stages: decode the corpus, train the gate, train the encoder, assemble (calibrate, export, heads,
-evaluate). Each is kept in ``.cache`` under the hash of its inputs, so an interrupted or repeated
-run picks up where it can. Folds 1-4 train and tune; fold 5 only tests.
+evaluate). Each is kept in ``.cache`` under the hash of its inputs (data, config, the code that
+matters to it), so an interrupted or repeated run picks up where it can. Folds 1-4 train and tune;
+fold 5 only tests.
 """
 
 from __future__ import annotations
@@ -27,19 +28,12 @@ from training.config import TrainingConfig, read_config
 from training.corpus import Corpus, Recording, Teacher, corpus_path
 from training.encoder import build_encoder, train_encoder
 from training.gate import build_gate, train_gate
-from training.stages import PROJECT, load_weights, run_stage, save_weights, source_hash
-from training.waves import cached_waves
+from training.stages import PROJECT, code_version, load_weights, run_stage, save_weights, source_hash
+from training.waves import read_waves, write_waves
 
 LIBRARIES = ("torch", "torchaudio", "onnx", "onnxruntime", "numpy", "scikit-learn", "librosa", "av", "soxr")
-_SHARED_MODULES = (
-    "cough.audio",
-    "training.augment",
-    "training.codecs",
-    "training.corpus",
-    "training.frontend",
-    "training.networks",
-    "training.waves",
-)
+_DECODING = ("cough.audio", "training.codecs", "training.waves")
+_NETWORKS = ("training.augment", "training.frontend", "training.networks")
 
 
 def split(corpus: Corpus, config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -63,11 +57,21 @@ def train(config: TrainingConfig, *, corpus_root: Path, cache: Path, out: Path) 
     """Run every stage and put the bundle at ``out``, replacing what was there as the last step."""
     corpus = Corpus.read(corpus_root)
     teacher = Teacher.read(corpus)
-    waves = cached_waves(corpus, cache, seed=config.seed, workers=config.threads)
+    version_at_start = code_version()
+    waves = read_waves(
+        run_stage(
+            cache,
+            "waves",
+            {"data": corpus.data_hash, "seed": config.seed, "source": source_hash(_DECODING)},
+            lambda folder: write_waves(corpus, folder, seed=config.seed, workers=config.threads),
+        )
+    )
     training, tuning = split(corpus, config)
     tuning = tuning[[not is_silent(waves.samples(int(row))) for row in tuning]]
     shared = {
-        "data": corpus.data_hash,
+        "labels": corpus.labels_hash,
+        "teacher": teacher.sha256,
+        "waves": waves.sha256,
         "seed": config.seed,
         "folds": [config.train_folds, config.tune_fold, config.test_fold],
         "licences": config.licences,
@@ -81,7 +85,7 @@ def train(config: TrainingConfig, *, corpus_root: Path, cache: Path, out: Path) 
         {
             **shared,
             "config": config.gate.model_dump(),
-            "source": source_hash([*_SHARED_MODULES, "training.gate", "training.clips"]),
+            "source": source_hash([*_NETWORKS, "training.gate", "training.clips"]),
         },
         lambda folder: save_weights(
             train_gate(corpus, waves, teacher, training, config, log=folder / "log.jsonl"),
@@ -97,7 +101,7 @@ def train(config: TrainingConfig, *, corpus_root: Path, cache: Path, out: Path) 
         {
             **shared,
             "config": config.encoder.model_dump(),
-            "source": source_hash([*_SHARED_MODULES, "training.encoder"]),
+            "source": source_hash([*_NETWORKS, "training.encoder"]),
         },
         lambda folder: save_weights(
             train_encoder(corpus, waves, teacher, training, config, log=folder / "log.jsonl"),
@@ -109,7 +113,7 @@ def train(config: TrainingConfig, *, corpus_root: Path, cache: Path, out: Path) 
     parts = Parts(corpus, waves, teacher, training, tuning, gate, encoder)
     libraries = {name: version(name) for name in LIBRARIES}
     partial = out.with_name(f".{out.name}.partial{os.getpid()}")
-    assemble(parts, config, libraries=libraries, out=partial)
+    assemble(parts, config, code=version_at_start, libraries=libraries, out=partial)
     if out.exists():
         shutil.rmtree(out)
     out.parent.mkdir(parents=True, exist_ok=True)

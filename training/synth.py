@@ -34,7 +34,7 @@ def cough(random: np.random.Generator, *, voiced: bool = True) -> np.ndarray:
     attack = 1 - np.exp(-time / 0.0012)
     burst = 1.0 * attack * np.exp(-time / burst_s)
     rise = 1 / (1 + np.exp(-(time - burst_s) / 0.008))
-    fall = np.exp(-np.clip(time - burst_s, 0, None) / (0.45 * middle_s))
+    fall = np.exp(-np.clip(time - burst_s, 0, None) / (0.8 * middle_s))
     middle = 0.4 * rise * fall
     flow = random.standard_normal(n)
     flow = lfilter([1, -0.35], [1], flow)  # turbulence is brighter than white at the constriction
@@ -59,7 +59,7 @@ def cough(random: np.random.Generator, *, voiced: bool = True) -> np.ndarray:
     ]
     shaped = _vocal_tract(noise + voice, formants)
     # The burst leaves the mouth before the tract rings: part of it stays unshaped.
-    out = shaped / np.abs(shaped).max() + 0.25 * burst * flow
+    out = shaped / np.abs(shaped).max() + 0.1 * burst * flow
     out *= np.minimum(1, (n - np.arange(n)) / (0.02 * RATE))
     return np.asarray(out / np.abs(out).max())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from cough.audio import SAMPLE_RATE_HZ, decode
+from cough.audio import decode
 from training.codecs import PHONE_CODECS, round_trip
 from training.corpus import Corpus
 
@@ -25,6 +25,8 @@ class Waves:
     """The same after a codec that a phone or a telephone line would use."""
     starts: np.ndarray
     """(n_recordings + 1,) int64: row i is ``clean[starts[i]:starts[i + 1]]``."""
+    sha256: str
+    """Of both waveforms: what a model trained on them depends on, whatever code decoded them."""
 
     def samples(self, row: int, *, phone: bool = False) -> np.ndarray:
         """(n_samples,) float32 in [-1, 1] at 16 kHz."""
@@ -32,25 +34,18 @@ class Waves:
         return source[self.starts[row] : self.starts[row + 1]].astype(np.float32) / 32768.0
 
 
-def cached_waves(corpus: Corpus, cache: Path, *, seed: int, workers: int = 2) -> Waves:
-    """The corpus decoded, from ``cache`` or made there (about 1.2 GB twice for 9.6 h).
-
-    A folder appears under its final name only when complete, so an interrupted run starts clean.
-    """
-    folder = cache / f"waves-{corpus.data_hash[:16]}-{seed}"
-    if not folder.exists():
-        partial = folder.with_suffix(f".partial{os.getpid()}")
-        partial.mkdir(parents=True, exist_ok=True)
-        _fill(corpus, partial, seed=seed, workers=workers)
-        partial.replace(folder)
+def read_waves(folder: Path) -> Waves:
+    """Open what ``write_waves`` wrote, memory-mapped."""
     return Waves(
         np.load(folder / "clean.npy", mmap_mode="r"),
         np.load(folder / "phone.npy", mmap_mode="r"),
         np.load(folder / "starts.npy"),
+        (folder / "sha256").read_text(),
     )
 
 
-def _fill(corpus: Corpus, folder: Path, *, seed: int, workers: int) -> None:
+def write_waves(corpus: Corpus, folder: Path, *, seed: int, workers: int) -> None:
+    """Decode every recording into ``folder`` (about 1.1 GB twice for 9.6 h)."""
     jobs = [
         (str(corpus.root / r.path), int(np.random.default_rng([seed, i]).integers(len(PHONE_CODECS))))
         for i, r in enumerate(corpus.recordings)
@@ -62,8 +57,12 @@ def _fill(corpus: Corpus, folder: Path, *, seed: int, workers: int) -> None:
             clean.append(a)
             phone.append(b)
     starts = np.concatenate([[0], np.cumsum([len(a) for a in clean])]).astype(np.int64)
-    np.save(folder / "clean.npy", np.concatenate(clean))
-    np.save(folder / "phone.npy", np.concatenate(phone))
+    digest = hashlib.sha256()
+    for name, parts in (("clean", clean), ("phone", phone)):
+        joined = np.concatenate(parts)
+        digest.update(joined.data)
+        np.save(folder / f"{name}.npy", joined)
+    (folder / "sha256").write_text(digest.hexdigest())
     np.save(folder / "starts.npy", starts)
 
 
@@ -75,8 +74,3 @@ def _decode_one(job: tuple[str, int]) -> tuple[np.ndarray, np.ndarray]:
 
 def _int16(samples: np.ndarray) -> np.ndarray:
     return np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
-
-
-def seconds(waves: Waves) -> float:
-    """Total duration of the corpus."""
-    return float(waves.starts[-1] / SAMPLE_RATE_HZ)

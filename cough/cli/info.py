@@ -11,7 +11,7 @@ import typer
 from cough.audio import decode
 from cough.cli import common
 from cough.errors import InputError
-from cough.quality import assess
+from cough.quality import assess, judge
 
 
 def info(
@@ -24,13 +24,14 @@ def info(
         common.report(error, str(file))
         raise typer.Exit(common.FAILED) from error
     quality = assess(waveform)
-    facts = {**vars(waveform.source), **quality.model_dump(mode="json", exclude={"duration_s", "reasons"})}
+    facts = {**vars(waveform.source), **quality.model_dump(mode="json", exclude={"duration_s"})}
+    reasons = judge(quality)
     if json_lines:
-        reasons = [reason.model_dump(mode="json") for reason in quality.reasons]
-        common.emit(json.dumps({"file": common.printable(str(file)), **facts, "reasons": reasons}))
+        listed = [reason.model_dump(mode="json") for reason in reasons]
+        common.emit(json.dumps({"file": common.printable(str(file)), **facts, "reasons": listed}))
         return
     for name, value in facts.items():
         if value is not None:
             common.emit(f"{name:18} {round(value, 4) if isinstance(value, float) else value}")
-    for reason in quality.reasons:
+    for reason in reasons:
         common.emit(f"{'reason':18} {reason.code}: {reason.message}")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from cough.audio import Waveform, decode
+from cough.audio import decode
 from cough.cli import common
 from cough.errors import CoughError, InputError
 from cough.screener import Screener, ScreeningResult
@@ -35,15 +35,14 @@ def screen(
     with Progress(console=common.err, transient=True, disable=len(files) < 5) as progress:
         for path in progress.track(files, description="screening"):
             try:
-                waveform = decode(path, limits=screener.limits)
-                result = screener.screen(waveform)
+                result = screener.screen(path)
             except InputError as error:
                 failed = True
                 _show_error(path, error, json_lines)
                 continue
             _show(path, result, json_lines)
             if plot is not None:
-                _draw(path, waveform, result, screener, plot)
+                _draw(path, result, screener, plot)
     if failed:
         raise typer.Exit(common.FAILED)
 
@@ -63,10 +62,11 @@ def _show_error(path: Path, error: CoughError, json_lines: bool) -> None:
         common.emit(json.dumps(body))
 
 
-def _draw(path: Path, waveform: Waveform, result: ScreeningResult, screener: Screener, target: Path) -> None:
+def _draw(path: Path, result: ScreeningResult, screener: Screener, target: Path) -> None:
     with common.usage_errors():
         from cough.figure import draw_screening
 
+        waveform = decode(path, limits=screener.limits)
         try:
             draw_screening(waveform, result, title=common.printable(path.name), path=target)
         except (OSError, ValueError) as error:

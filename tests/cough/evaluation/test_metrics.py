@@ -1,0 +1,74 @@
+"""Figures against libraries and known answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cough.evaluation.baselines import LEVEL_STATISTICS, level_statistics
+from cough.evaluation.metrics import (
+    auroc,
+    expected_calibration_error,
+    group_bootstrap,
+    sensitivity,
+    specificity,
+    specificity_at_sensitivity,
+    threshold_for_sensitivity,
+)
+
+
+def test_auroc_of_one_class_is_not_a_number() -> None:
+    assert np.isnan(auroc([1, 1], [0.1, 0.2]))
+    assert auroc([0, 1], [0.1, 0.2]) == 1.0
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1)), min_size=2, max_size=60), st.floats(0.05, 1))
+def test_threshold_reaches_its_sensitivity(pairs: list[tuple[int, float]], target: float) -> None:
+    labels, scores = np.array(pairs).T
+    if not 0 < labels.sum() < len(labels):
+        return
+    limit = threshold_for_sensitivity(labels, scores, target=target)
+    assert sensitivity(labels, scores, threshold=limit) >= target - 1e-9
+    at = specificity_at_sensitivity(labels, scores, target=target)
+    assert at == specificity(labels, scores, threshold=limit)
+
+
+def test_calibration_error_of_known_cases() -> None:
+    random = np.random.default_rng(0)
+    p = random.random(50_000)
+    assert expected_calibration_error(random.random(50_000) < p, p) < 0.01
+    assert expected_calibration_error(np.zeros(100), np.full(100, 0.7)) == pytest.approx(0.7)
+
+
+def test_interval_widens_when_people_repeat() -> None:
+    """Ten copies of each person are no more evidence than one."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 60)
+    scores = random.random(60) + 0.4 * labels
+    people = [str(i) for i in range(60)]
+
+    def interval(copies: int, groups: list[str]) -> float:
+        y, s = np.repeat(labels, copies), np.repeat(scores, copies)
+        low, high = group_bootstrap(lambda rows: auroc(y[rows], s[rows]), groups, seed=0, resamples=300)
+        return high - low
+
+    once = interval(1, people)
+    grouped = interval(10, list(np.repeat(people, 10)))
+    fooled = interval(10, [str(i) for i in range(600)])
+    assert grouped == pytest.approx(once, rel=0.2)
+    assert fooled < 0.6 * once
+
+
+def test_level_statistics_hear_levels_only() -> None:
+    samples = np.random.default_rng(0).normal(0, 0.1, 32_000).astype(np.float32)
+    plain = dict(zip(LEVEL_STATISTICS, level_statistics(samples), strict=True))
+    louder = dict(zip(LEVEL_STATISTICS, level_statistics(samples * np.float32(2)), strict=True))
+    assert plain["duration_s"] == 2.0
+    assert louder["rms_db"] - plain["rms_db"] == pytest.approx(6.02, abs=0.01)
+    assert louder["peak_db"] - plain["peak_db"] == pytest.approx(6.02, abs=0.01)
+    for name in ("flatness_db", "roll_off_hz", "dynamic_range_db"):
+        assert louder[name] == pytest.approx(plain[name], abs=0.05)
+    assert np.isfinite(level_statistics(np.zeros(1, np.float32))).all()
