@@ -60,7 +60,7 @@ class EncoderSpec(_Spec):
 
 
 class Evidence(_Spec):
-    """What was measured for a condition, beside what no audio would have scored."""
+    """What was measured for a condition, beside a baseline that hears nothing but levels."""
 
     test_set: str
     n_recordings: int
@@ -71,6 +71,8 @@ class Evidence(_Spec):
     level_only_auroc: float
     """From six level statistics alone (duration, rms, peak, flatness, roll-off, dynamic range)."""
     level_only_auroc_95: tuple[float, float]
+    margin_95: tuple[float, float]
+    """Interval of (auroc - level_only_auroc), both on the same resampled groups."""
 
 
 class ConditionSpec(_Spec):
@@ -105,6 +107,9 @@ class TrainingRecord(_Spec):
     """Training recordings under each licence."""
     seed: int
     libraries: dict[str, str]
+    teacher: str
+    """Whose outputs were distilled, under which licence."""
+    teacher_sha256: str
 
 
 class BundleSpec(_Spec):

@@ -1,10 +1,11 @@
 """From embeddings to guarded answers: a calibrated probability, a set, and the right to abstain.
 
-The set is split-conformal with one quantile per class (Vovk 2012, "Conditional validity of
-inductive conformal predictors"): for recordings like those it was calibrated on, it holds the true
-class at least as often as its coverage says, for each class. A head answers only when exactly one
-class is in the set, the recording lies in the domain that the head was judged in, and the evidence
-beats what no audio at all would have scored; otherwise it abstains and says why.
+The set is conformal with one quantile per class (Vovk 2012, "Conditional validity of inductive
+conformal predictors"), calibrated on out-of-fold scores: for recordings like those, it holds the
+true class about as often as its coverage says, for each class; how often it did on the test fold
+stands in the bundle's metrics. A head answers only when exactly one class is in the set, the
+recording lies in the domain that the head was judged in, and the evidence beats a baseline that
+hears nothing but levels; otherwise it abstains and says why.
 
 A new condition is one more ``ConditionSpec`` and ONNX head in the bundle: no code.
 """
@@ -28,7 +29,8 @@ WHY: dict[Abstention, str] = {
     "uncertain": "Both answers are still possible at the stated coverage.",
     "unlike_any_class": "The recording is unlike those of either answer.",
     "outside_domain": "This kind of recording is not among those the model was judged on.",
-    "insufficient_evidence": "In evaluation the sound told too little beyond what no sound at all tells.",
+    "insufficient_evidence": "In evaluation the cough told too little beyond how loud, long and bright "
+    "the recording is.",
 }
 
 

@@ -33,8 +33,8 @@ _BLOCK = 400
 class QualityConfig(BaseModel):
     """Limits, and what crossing one means: ``block`` asks for a new recording, ``warn`` only says.
 
-    Defaults block only where a measurement would be meaningless; how many corpus coughs each rule
-    touches is in the bundle's model card.
+    Defaults block only where a measurement would be meaningless. How many cough clips of the test
+    fold each rule touches stands in the bundle's ``metrics.quality``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

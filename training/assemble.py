@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from cough.audio import SAMPLE_RATE_HZ
+from cough.audio import SAMPLE_RATE_HZ, Waveform
 from cough.bundle import (
     FORMAT,
     MANIFEST,
@@ -33,11 +33,14 @@ from cough.evaluation.metrics import (
     threshold_for_sensitivity,
 )
 from cough.gate import CoughGate
+from cough.messages import RE_RECORD
+from cough.quality import assess, judge
 from training.config import TrainingConfig
 from training.corpus import VOCAL_HARD, Corpus, Teacher
 from training.export import check_parity, export_encoder, export_gate, gate_module
 from training.heads import COVERAGE, collect, covid_rows, train_head
 from training.networks import GATE_HOP_S, EncoderNetwork, GateNetwork
+from training.probe import esc50_probe
 from training.scoring import HOP, clip_scores, frame_logits
 from training.waves import Waves
 
@@ -64,11 +67,9 @@ def assemble(
     """Write a complete, verified bundle folder at ``out``; ``code`` is the version that trained it."""
     out.mkdir(parents=True, exist_ok=True)
     gate_spec, gate_onnx, parity = _gate(parts, config)
-    encoder_onnx = export_encoder(parts.encoder, window=round(config.encoder.window_s * SAMPLE_RATE_HZ))
-    clips = [
-        _whole_hops(parts.waves.samples(int(r))) for r in parts.tuning[:: max(1, len(parts.tuning) // 40)]
-    ]
-    windows = [_first_window(c, round(config.encoder.window_s * SAMPLE_RATE_HZ)) for c in clips]
+    window = round(config.encoder.window_s * SAMPLE_RATE_HZ)
+    windows = [_first_window(clip, window) for clip in _parity_clips(parts)]
+    encoder_onnx = export_encoder(parts.encoder, window=window)
     encoder_parity = check_parity(parts.encoder, encoder_onnx, windows)
     encoder_spec = EncoderSpec(
         file="encoder.onnx",
@@ -83,14 +84,21 @@ def assemble(
         licences=parts.corpus.licences(np.concatenate([parts.training, parts.tuning])),
         seed=config.seed,
         libraries=libraries,
+        teacher="EfficientAT mn04 (MIT), trained on AudioSet; its outputs on this corpus only",
+        teacher_sha256=parts.teacher.sha256,
     )
     draft = _bundle(contents, gate_spec, encoder_spec, (), record, {})
     condition, head_onnx, head_figures = _covid(parts, config, draft)
     contents[condition.file] = head_onnx
     metrics: dict[str, Any] = {
-        "gate": {"fold_5": _gate_figures(parts, config, CoughGate(draft))},
-        "encoder": {"parity_max_abs": encoder_parity},
-        "parity_gate_max_abs": parity,
+        "gate": {"parity_max_abs": parity, "fold_5": _gate_figures(parts, config, CoughGate(draft))},
+        "quality": _quality_figures(parts, config, CoughGate(draft)),
+        "encoder": {
+            "parity_max_abs": encoder_parity,
+            "esc50_linear_probe_fold_5": esc50_probe(
+                parts.corpus, parts.waves, parts.teacher, Encoder(draft), test_fold=config.test_fold
+            ),
+        },
         condition.name: head_figures,
     }
     final = _bundle(contents, gate_spec, encoder_spec, (condition,), record, metrics)
@@ -128,6 +136,7 @@ def _gate(parts: Parts, config: TrainingConfig) -> tuple[GateSpec, bytes, float]
     """Calibrate on the tuning recordings, choose the threshold there, export."""
     recordings = parts.corpus.recordings
     labels = np.array([recordings[r].is_cough for r in parts.tuning], dtype=int)
+    people = len({recordings[r].group_id for r in parts.tuning[labels == 1]})
     logits = frame_logits(parts.gate, parts.waves, parts.tuning)
     slope, shift = calibrate(logits, labels, config.gate.score_frames)
     scores = clip_scores(logits, config.gate.score_frames, slope=slope, shift=shift)
@@ -143,8 +152,9 @@ def _gate(parts: Parts, config: TrainingConfig) -> tuple[GateSpec, bytes, float]
         min_event_s=2 * GATE_HOP_S,
         merge_gap_s=2 * GATE_HOP_S,
         threshold_chosen=(
-            f"Highest score with {target:.0%} sensitivity on {int(labels.sum())} cough clips of half the "
-            f"groups of fold {config.tune_fold}, which were not trained on; specificity there, on "
+            f"Highest score with {target:.0%} sensitivity on {int(labels.sum())} cough clips of {people} "
+            f"groups, half of fold {config.tune_fold}, which were not trained on (at most "
+            f"{config.gate.tuning_clips_per_group} clips a group); specificity there, on "
             f"{int((1 - labels).sum())} clips: {specificity(labels, scores, threshold=threshold):.4f}."
         ),
         calibration=(
@@ -154,10 +164,7 @@ def _gate(parts: Parts, config: TrainingConfig) -> tuple[GateSpec, bytes, float]
         ),
     )
     onnx = export_gate(parts.gate, slope=slope, shift=shift)
-    clips = [
-        _whole_hops(parts.waves.samples(int(r))) for r in parts.tuning[:: max(1, len(parts.tuning) // 40)]
-    ]
-    parity = check_parity(gate_module(parts.gate, slope=slope, shift=shift), onnx, clips)
+    parity = check_parity(gate_module(parts.gate, slope=slope, shift=shift), onnx, _parity_clips(parts))
     return spec, onnx, parity
 
 
@@ -178,7 +185,7 @@ def calibrate(logits: list[np.ndarray], labels: np.ndarray, score_frames: int) -
 def _covid(
     parts: Parts, config: TrainingConfig, draft: Bundle
 ) -> tuple[ConditionSpec, bytes, dict[str, object]]:
-    rows, labels = covid_rows(parts.corpus)
+    rows, labels = covid_rows(parts.corpus, licences=config.licences)
     data = collect(parts.corpus, parts.waves, rows, labels, CoughGate(draft), Encoder(draft))
     test_set = f"covid19-cough call centre, fold {config.test_fold}, status as the corpus states it"
     head = train_head(data, test_fold=config.test_fold, test_set=test_set, seed=config.seed)
@@ -189,17 +196,17 @@ def _covid(
         file="covid19.onnx",
         classes=("negative", "positive"),
         encoder_sha256=draft.spec.files["encoder.onnx"],
-        calibration="Platt scaling of out-of-fold scores of the training folds, folded into the head.",
+        calibration="Platt scaling on half the out-of-fold scores of the training folds, in the head.",
         conformal_coverage=COVERAGE,
         conformal_quantiles=head.conformal_quantiles,
-        conformal_chosen="Out-of-fold calibrated probabilities of the training folds, one quantile a class.",
+        conformal_chosen="Calibrated probabilities of the other half of those scores, one quantile a class.",
         bands=("telephone",),
         answers=head.answers,
         policy=(
             "Answers only telephone-band recordings with a single class in the conformal set, and only if "
             "the lower 95 % group-bootstrap bound of (AUROC - level-only AUROC), out of fold on the training "
-            f"folds, is above 0. Measured: {margin[0]} to {margin[1]}; so it "
-            f"{'answers' if head.answers else 'always abstains'}."
+            "folds, is above 0 and the test fold does not contradict it. Measured out of fold: "
+            f"{margin[0]} to {margin[1]}; so it {'answers' if head.answers else 'always abstains'}."
         ),
         evidence=head.evidence,
     )
@@ -209,9 +216,7 @@ def _covid(
 def _gate_figures(parts: Parts, config: TrainingConfig, gate: CoughGate) -> dict[str, Any]:
     """Clip-level figures of the exported gate on the test fold, the teacher's beside them."""
     corpus = parts.corpus
-    rows = corpus.where(
-        lambda r: r.fold == config.test_fold and r.is_cough is not None and r.event != "room_impulse_response"
-    )
+    rows = corpus.where(lambda r: r.fold == config.test_fold and r.is_cough is not None and r.is_clip)
     recordings = [corpus.recordings[r] for r in rows]
     labels = np.array([r.is_cough for r in recordings], dtype=int)
     scores = np.array([gate.detect(parts.waves.samples(int(r))).cough_score for r in rows])
@@ -258,8 +263,25 @@ def _gate_figures(parts: Parts, config: TrainingConfig, gate: CoughGate) -> dict
     }
 
 
+def _quality_figures(parts: Parts, config: TrainingConfig, gate: CoughGate) -> dict[str, Any]:
+    """How many cough clips of the test fold each re-record reason touches, at its defaults."""
+    rows = parts.corpus.where(lambda r: r.fold == config.test_fold and r.is_cough is True and r.is_clip)
+    counts = dict.fromkeys(RE_RECORD, 0)
+    for row in rows:
+        waveform = Waveform.from_samples(parts.waves.samples(int(row)), rate_hz=SAMPLE_RATE_HZ)
+        for reason in judge(assess(waveform, gate.detect(waveform.samples).events)):
+            counts[reason.code] += 1
+    return {"fold_5_cough_clips": len(rows), "touched_by": counts}
+
+
 def _round(x: float) -> float:
     return round(x, 4)
+
+
+def _parity_clips(parts: Parts) -> list[np.ndarray]:
+    """About forty real recordings, padded to whole hops."""
+    rows = parts.tuning[:: max(1, len(parts.tuning) // 40)]
+    return [_whole_hops(parts.waves.samples(int(row))) for row in rows]
 
 
 def _whole_hops(samples: np.ndarray) -> np.ndarray:

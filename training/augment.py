@@ -34,10 +34,10 @@ class Augmenter:
         return wave + gain[:, None] * other
 
     def __call__(self, wave: Tensor) -> Tensor:
-        """Rooms, frequency response, noise, clipping; same shape out."""
+        """Room, its noise, the line's frequency response, clipping; same shape out."""
         wave = self._reverberate(wave)
-        wave = self._filter(wave)
         wave = self._add_noise(wave)
+        wave = self._filter(wave)
         return self._clip(wave)
 
     def mask(self, features: Tensor) -> Tensor:

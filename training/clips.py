@@ -7,21 +7,24 @@ claimed for single 40 ms frames, and why:
 - a cough clip: frames 35 dB below its loudest are 0; its loud frames are 1 only where the teacher
   hears a cough in a window around them or the clip is a single short cough; else unknown, and the
   clip's best frames together must say "cough" (multiple-instance learning);
-- an unlabelled clip: the teacher's opinion where it is firm, else unknown;
+- an unlabelled clip: what its file name suggests, or cough where the teacher is firm about it. The
+  teacher's silence says nothing: it misses two thirds of this source's labelled coughs;
 - a cough clip without sound (some submissions hold only silence): nothing.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
+import soxr
 import torch
 from torch import Tensor
 
 from cough.audio import SAMPLE_RATE_HZ
 from training.config import TrainingConfig
-from training.corpus import VOCAL_HARD, Corpus, Teacher
+from training.corpus import Corpus, Teacher
 from training.networks import GATE_HOP_S
 from training.waves import Waves
 
@@ -30,8 +33,16 @@ WINDOW_FRAMES = round(1.0 / GATE_HOP_S)
 HOP = round(GATE_HOP_S * SAMPLE_RATE_HZ)
 COUGH_LOGIT_FIRM = 0.0
 """Teacher logit above which an unlabelled clip counts as cough (probability 0.5)."""
-NO_COUGH_LOGIT_FIRM = -4.0
-"""And below which it counts as none (probability 0.02)."""
+EVENT_WEIGHT = {
+    "sneeze": 6.0,
+    "laughter": 6.0,
+    "snore": 4.0,
+    "breathing": 4.0,
+    "burp": 4.0,
+    "drinking_sipping": 3.0,
+    "brushing_teeth": 2.0,
+}
+"""How much more often a sound that is easily taken for a cough is shown than its number says."""
 SINGLE_COUGH_S = 0.8
 """A clip labelled cough and no longer than this is one cough from end to end."""
 
@@ -105,34 +116,46 @@ class GateClips:
             n,
         )
         self._cough_column = teacher.logits[:, teacher.classes.index("Cough")].astype(np.float32)
-        scores = teacher.clip_scores(n)
-        self.label = np.zeros(n, np.float32)
-        self.weight = np.ones(n, np.float32)
-        for i, recording in enumerate(corpus.recordings):
-            if recording.is_cough is None:
-                firm = scores[i] > COUGH_LOGIT_FIRM or scores[i] < NO_COUGH_LOGIT_FIRM
-                self.label[i] = scores[i] > COUGH_LOGIT_FIRM
-                self.weight[i] = 0.5 * firm
-            else:
-                self.label[i] = recording.is_cough
-        for i in rows:
-            if self.label[i] == 1 and is_silent(waves.samples(int(i))):
-                self.weight[i] = 0.0
+        self.label, self.weight = self._labels(teacher.clip_scores(n))
         self.rows = rows
         self.probability = self._sampling(rows)
-        negative = [r for r in rows if corpus.recordings[r].is_cough is False]
-        self.negative_rows = np.array(negative)
+        negative = np.array([self._kind(r) is False for r in rows])
+        self.negative_rows = rows[negative]
+        self.negative_probability = self.probability[negative] / self.probability[negative].sum()
+
+    def _kind(self, row: int) -> bool | None:
+        return self.corpus.recordings[row].is_probably_cough
+
+    def _labels(self, teacher_scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Clip labels and how far they are believed (0-1), for all rows."""
+        n = len(self.corpus.recordings)
+        label, weight = np.zeros(n, np.float32), np.ones(n, np.float32)
+        for i, recording in enumerate(self.corpus.recordings):
+            kind = recording.is_probably_cough
+            if kind is None:
+                label[i] = 1.0
+                weight[i] = 0.5 * (teacher_scores[i] > COUGH_LOGIT_FIRM)
+            else:
+                label[i] = kind
+                weight[i] = 1.0 if recording.is_cough is not None else 0.7
+            if label[i] == 1 and is_silent(self.waves.samples(i)):
+                weight[i] = 0.0
+        return label, weight
 
     def _sampling(self, rows: np.ndarray) -> np.ndarray:
-        """Sources count by the root of their size; hard vocal sounds three times."""
+        """Sources, and events within negatives, count by the root of their size."""
         recordings = self.corpus.recordings
-        keys = [(recordings[r].source, recordings[r].is_cough) for r in rows]
-        counts = {key: keys.count(key) for key in set(keys)}
+        kinds = [self._kind(r) for r in rows]
+        keys = [
+            (recordings[r].source, recordings[r].event if kind is False else kind)
+            for r, kind in zip(rows, kinds, strict=True)
+        ]
+        counts = Counter(keys)
         weight = np.array([counts[key] ** -0.5 for key in keys])
-        weight *= [3.0 if recordings[r].event in VOCAL_HARD else 1.0 for r in rows]
-        share = {True: 0.40, False: 0.50, None: 0.10}
+        weight *= [EVENT_WEIGHT.get(recordings[r].event, 1.0) for r in rows]
+        share = {True: 0.42, False: 0.52, None: 0.06}
         for kind, part in share.items():
-            these = np.array([key[1] is kind for key in keys])
+            these = np.array([k is kind for k in kinds])
             if these.any():
                 weight[these] *= part / weight[these].sum()
         return np.asarray(weight / weight.sum())
@@ -140,7 +163,7 @@ class GateClips:
     def batch(self, size: int) -> GateBatch:
         """Draw ``size`` clips with replacement."""
         rows = self.random.choice(self.rows, size=size, p=self.probability)
-        others = self.random.choice(self.negative_rows, size=size)
+        others = self.random.choice(self.negative_rows, size=size, p=self.negative_probability)
         frames = self.length // HOP
         wave = np.zeros((size, self.length), np.float32)
         other = np.zeros((size, self.length), np.float32)
@@ -150,11 +173,15 @@ class GateClips:
         for i, row in enumerate(rows):
             crop = self._crop(row)
             phone = self.random.random() < self.config.augment.codec_probability
-            samples = self.waves.samples(row, phone=phone)[crop.begin : crop.end]
+            speed = self._speed()
+            samples = change_speed(self.waves.samples(row, phone=phone)[crop.begin : crop.end], speed)
+            samples = samples[: self.length - crop.at]
             wave[i, crop.at : crop.at + len(samples)] = samples
-            frame_label[i], frame_weight[i] = self._frame_truth(row, wave[i], crop.begin - crop.at)
-            logits.append(self._logits.inside(row, crop, i, frames))
-            embeddings.append(self._embeddings.inside(row, crop, i, frames))
+            frame_label[i], frame_weight[i] = self._frame_truth(row, wave[i], crop, speed)
+            # The teacher heard nobody speak faster.
+            heard_frames = frames if speed == 1.0 else 0
+            logits.append(self._logits.inside(row, crop, i, heard_frames))
+            embeddings.append(self._embeddings.inside(row, crop, i, heard_frames))
             mixed = self.waves.samples(others[i])
             start = int(self.random.integers(0, max(1, len(mixed) - self.length + 1)))
             piece = mixed[start : start + self.length]
@@ -165,40 +192,59 @@ class GateClips:
             torch.from_numpy(self.label[rows]),
             torch.from_numpy(self.weight[rows]),
             torch.from_numpy(frame_label),
-            torch.from_numpy(frame_weight * (self.weight[rows] > 0)[:, None]),
+            torch.from_numpy(frame_weight * self.weight[rows, None]),
             *_stack(logits),
             *_stack(embeddings),
         )
 
     def _crop(self, row: int) -> Crop:
+        """A part of the recording, around something loud where brevity or a cough is at stake."""
         n = int(self.waves.starts[row + 1] - self.waves.starts[row])
         length = self.length
-        if self.label[row] == 0 and self.random.random() < self.config.augment.shorten_probability:
-            length = int(self.random.uniform(0.15, 1.0) * SAMPLE_RATE_HZ)
+        if self.random.random() < self.config.augment.shorten_probability:
+            shortest_s = 0.3 if self.label[row] == 1 else 0.15
+            length = int(self.random.uniform(shortest_s, 1.0) * SAMPLE_RATE_HZ)
         length = min(length, n)
         if n == length:
             begin = 0
         elif self.label[row] == 1 or length < self.length:
-            samples = self.waves.samples(row)
-            loud = int(np.argmax(np.abs(samples))) if self.random.random() < 0.5 else self._active(samples)
-            begin = int(np.clip(loud - self.random.integers(0, length), 0, n - length))
+            loud = self._loud(row)
+            before = self.random.uniform(0.2, 0.5) if length < self.length else self.random.random()
+            begin = int(np.clip(loud - before * length, 0, n - length))
         else:
             begin = int(self.random.integers(0, n - length + 1))
-        room = self.length - max(length, min(n, SAMPLE_RATE_HZ), SAMPLE_RATE_HZ)
-        at = int(self.random.integers(0, room + 1)) // HOP * HOP if room > 0 else 0
+        room = self.length - max(length, SAMPLE_RATE_HZ)
+        at = int(self.random.integers(0, room + 1)) // HOP * HOP
         return Crop(begin, begin + length, at, n)
+
+    def _loud(self, row: int) -> int:
+        """A loud sample position; of a cough clip, inside a second where the teacher hears one."""
+        samples = self.waves.samples(row)
+        heard = [w for w in self._logits.of(row) if self._cough_column[w] > COUGH_LOGIT_FIRM]
+        if self.label[row] == 1 and heard:
+            start = int(self._logits.start[self.random.choice(heard)])
+            second = samples[start : start + SAMPLE_RATE_HZ]
+            return start + self._active(second) if len(second) else self._active(samples)
+        return self._active(samples)
 
     def _active(self, samples: np.ndarray) -> int:
         """A random sample position among blocks within 10 dB of the loudest."""
         energy = _block_db(samples)
         return int(self.random.choice(np.flatnonzero(energy > energy.max() - 10))) * HOP
 
-    def _frame_truth(self, row: int, crop: np.ndarray, shift: int) -> tuple[np.ndarray, np.ndarray]:
-        """Labels and weights of the crop's frames; ``shift`` = crop time to recording time."""
-        n_frames = len(crop) // HOP
+    def _speed(self) -> float:
+        if self.random.random() < self.config.augment.speed_probability:
+            return float(self.random.uniform(*self.config.augment.speed_range))
+        return 1.0
+
+    def _frame_truth(
+        self, row: int, wave: np.ndarray, crop: Crop, speed: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Labels and weights of a training clip's frames."""
+        n_frames = len(wave) // HOP
         if self.label[row] == 0:
             return np.zeros(n_frames, np.float32), np.ones(n_frames, np.float32)
-        energy = _block_db(crop)[:n_frames]
+        energy = _block_db(wave)[:n_frames]
         below = energy.max() - energy
         heard = np.zeros(n_frames, bool)
         if self.corpus.recordings[row].duration_s <= SINGLE_COUGH_S:
@@ -206,11 +252,17 @@ class GateClips:
         else:
             for window in self._logits.of(row):
                 if self._cough_column[window] > COUGH_LOGIT_FIRM:
-                    first = (self._logits.start[window] - shift) // HOP
-                    heard[max(0, first) : max(0, first + WINDOW_FRAMES)] = True
+                    begin = (self._logits.start[window] - crop.begin) / speed + crop.at
+                    first, last = int(begin // HOP), int((begin + SAMPLE_RATE_HZ / speed) // HOP)
+                    heard[max(0, first) : max(0, last)] = True
         label = (heard & (below < 12)).astype(np.float32)
         weight = ((label > 0) | (below > 35) | (heard & (below > 28))).astype(np.float32)
         return label, weight
+
+
+def standardise(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Each column with the mean and spread that it has in ``reference``; float32."""
+    return np.asarray((values - reference.mean(axis=0)) / (reference.std(axis=0) + 1e-3), np.float32)
 
 
 class _Windows:
@@ -219,8 +271,7 @@ class _Windows:
     def __init__(
         self, rows: np.ndarray, start_s: np.ndarray, values: np.ndarray, train: np.ndarray, n: int
     ) -> None:
-        used = values[np.isin(rows, train)]
-        self.values = (values - used.mean(axis=0)) / (used.std(axis=0) + 1e-3)
+        self.values = standardise(values, values[np.isin(rows, train)])
         self.start = np.round(start_s * SAMPLE_RATE_HZ).astype(np.int64)
         order = np.argsort(rows, kind="stable")
         self._order = order
@@ -239,6 +290,13 @@ class _Windows:
         frame = (start - crop.begin + crop.at) // HOP
         kept = (start >= crop.begin) & (heard_until <= crop.end) & (frame + WINDOW_FRAMES <= n_frames)
         return np.full(int(kept.sum()), clip), frame[kept], self.values[windows[kept]]
+
+
+def change_speed(samples: np.ndarray, speed: float) -> np.ndarray:
+    """Play faster (above 1) or slower: pitch, formants and tempo together, like another throat."""
+    if speed == 1.0:
+        return samples
+    return np.asarray(soxr.resample(samples, speed, 1.0, quality="MQ"), np.float32)
 
 
 def _stack(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor, Tensor]:

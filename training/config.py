@@ -30,6 +30,8 @@ class GateConfig(_Section):
     teacher_embedding_loss: float = 0.5
     score_frames: int = 4
     """A clip's score is its highest mean over this many consecutive frames (4 x 40 ms)."""
+    tuning_clips_per_group: int = 10
+    """So that no one person decides the threshold."""
     target_sensitivity: float = 0.95
     """On tuning recordings of folds 1-4; sets the shipped threshold."""
 
@@ -40,7 +42,7 @@ class EncoderConfig(_Section):
     width: int = 24
     embedding_size: int = 256
     window_s: float = 1.0
-    epochs: int = 8
+    epochs: int = 7
     batch_size: int = 64
     learning_rate: float = 3e-3
     weight_decay: float = 1e-3
@@ -61,8 +63,11 @@ class AugmentConfig(_Section):
     low_pass_probability: float = 0.2
     codec_probability: float = 0.25
     clip_probability: float = 0.05
+    speed_probability: float = 0.3
+    """Gate only: faster or slower, as if by another throat."""
+    speed_range: tuple[float, float] = (0.85, 1.18)
     shorten_probability: float = 0.25
-    """Negative clips cut to 0.15-1 s, so that shortness does not give a cough away."""
+    """Clips cut to a second or less, coughs and others alike: brevity must not tell them apart."""
     spectrogram_mask_probability: float = 0.3
 
 

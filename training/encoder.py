@@ -1,4 +1,4 @@
-"""Train the encoder: distil a general-audio teacher into a network a fiftieth of its cost.
+"""Train the encoder: distil a general-audio teacher into a network of our own.
 
 The teacher (EfficientAT mn04, AudioSet) heard one-second windows of every recording; the student
 learns its embedding and its class logits for the same second, through rooms, phones and noise.
@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from cough.audio import SAMPLE_RATE_HZ
 from training.augment import Augmenter
+from training.clips import standardise
 from training.config import TrainingConfig
 from training.corpus import Corpus, Teacher
 from training.networks import EncoderNetwork
@@ -31,7 +32,9 @@ MATCH_S = 0.01
 class EncoderWindows:
     """The teacher's one-second windows of the training rows, with both targets standardised."""
 
-    def __init__(self, waves: Waves, teacher: Teacher, rows: np.ndarray, config: TrainingConfig) -> None:
+    def __init__(
+        self, corpus: Corpus, waves: Waves, teacher: Teacher, rows: np.ndarray, config: TrainingConfig
+    ) -> None:
         self.waves, self.config = waves, config
         self.random = np.random.default_rng([config.seed, 5])
         used = np.flatnonzero(np.isin(teacher.embedding_rows, rows))
@@ -39,11 +42,12 @@ class EncoderWindows:
         used, partner = used[partner >= 0], partner[partner >= 0]
         self.rows = teacher.embedding_rows[used]
         self.start = np.round(teacher.embedding_start_s[used] * SAMPLE_RATE_HZ).astype(np.int64)
-        self.embeddings = _standardise(teacher.embeddings[used].astype(np.float32))
-        self.logits = _standardise(teacher.logits[partner].astype(np.float32))
-        cough = teacher.logits[partner, teacher.classes.index("Cough")]
-        # Coughs are a twentieth of the audio and all that the heads will ever see.
-        self.probability = np.where(cough > 0, 4.0, 1.0)
+        embeddings = teacher.embeddings[used].astype(np.float32)
+        logits = teacher.logits[partner].astype(np.float32)
+        self.embeddings, self.logits = standardise(embeddings, embeddings), standardise(logits, logits)
+        cough = np.array([corpus.recordings[r].is_probably_cough is True for r in self.rows])
+        # Coughs are a tenth of the audio and all that the heads will ever see.
+        self.probability = np.where(cough, 4.0, 1.0)
         self.probability /= self.probability.sum()
 
     def batch(self, size: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -54,7 +58,9 @@ class EncoderWindows:
             phone = self.random.random() < self.config.augment.codec_probability
             samples = self.waves.samples(int(self.rows[window]), phone=phone)
             piece = samples[self.start[window] : self.start[window] + SAMPLE_RATE_HZ]
-            wave[i, : len(piece)] = piece
+            # Short recordings anywhere in the window: the screener centres its events.
+            at = int(self.random.integers(0, SAMPLE_RATE_HZ - len(piece) + 1))
+            wave[i, at : at + len(piece)] = piece
         return (
             torch.from_numpy(wave),
             torch.from_numpy(self.embeddings[chosen]),
@@ -70,10 +76,6 @@ def _partner(teacher: Teacher, used: np.ndarray) -> np.ndarray:
     }
     keys = zip(teacher.embedding_rows[used], teacher.embedding_start_s[used], strict=True)
     return np.array([index.get((int(row), round(float(start) / MATCH_S)), -1) for row, start in keys])
-
-
-def _standardise(values: np.ndarray) -> np.ndarray:
-    return np.asarray((values - values.mean(axis=0)) / (values.std(axis=0) + 1e-3), np.float32)
 
 
 def build_encoder(config: TrainingConfig, teacher: Teacher) -> EncoderNetwork:
@@ -92,6 +94,7 @@ def train_encoder(
     waves: Waves,
     teacher: Teacher,
     rows: np.ndarray,
+    rooms: list[np.ndarray],
     config: TrainingConfig,
     *,
     log: Path | None = None,
@@ -100,9 +103,8 @@ def train_encoder(
     torch.set_num_threads(config.threads)
     e = config.encoder
     network = build_encoder(config, teacher)
-    windows = EncoderWindows(waves, teacher, rows, config)
-    rooms = np.intersect1d(corpus.where(lambda r: r.event == "room_impulse_response"), rows)
-    augment = Augmenter(config.augment, [waves.samples(int(r)) for r in rooms], seed=config.seed + 1)
+    windows = EncoderWindows(corpus, waves, teacher, rows, config)
+    augment = Augmenter(config.augment, rooms, seed=config.seed + 1)
     steps = len(windows.rows) // e.batch_size
     optimiser = torch.optim.AdamW(network.parameters(), lr=e.learning_rate, weight_decay=e.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(

@@ -61,22 +61,24 @@ class LogMel(nn.Module):
 class LocalLevel(nn.Module):
     """Subtracts the local loudness, so that a recording 20 dB quieter looks the same.
 
-    The reference of a frame is the loudest frame (mean over mels, dB) within ``reach_s`` either
-    way, but no quieter than ``floor_db``: below that, silence stays silence instead of being
-    blown up. Output is 0 at ``range_db`` below the reference or lower, 1 at the reference; so
+    The reference of a frame is the loudest frame (mean power over mels, in dB) within ``reach_s``
+    either way, but no quieter than ``floor_db``: below that, silence stays silence instead of being
+    blown up. Power is averaged, not dB: the empty upper half of a telephone band must not move the
+    reference. Output is 0 at ``range_db`` below the reference or lower, 1 at the reference; so
     digital silence is exactly 0, like the zero padding of a convolution.
 
     ``forward``: dB (batch, n_mels, n_frames) -> (batch, n_mels, n_frames), mostly in [0, 1.5].
     """
 
-    def __init__(self, *, reach_s: float = 0.5, range_db: float = 50.0, floor_db: float = -85.0) -> None:
+    def __init__(self, *, reach_s: float = 0.5, range_db: float = 60.0, floor_db: float = -75.0) -> None:
         super().__init__()
         self.reach = round(reach_s / FRAME_S)
         self.range_db = range_db
         self.floor_db = floor_db
 
     def forward(self, mel_db: Tensor) -> Tensor:
-        loudness = mel_db.mean(dim=1, keepdim=True)
+        power = torch.exp(mel_db / DB_PER_NEPER_POWER).mean(dim=1, keepdim=True)
+        loudness = torch.log(power) * DB_PER_NEPER_POWER
         width = 2 * self.reach + 1
         reference = nn.functional.max_pool1d(loudness, width, stride=1, padding=self.reach)
         reference = reference.clamp(min=self.floor_db)

@@ -40,6 +40,7 @@ def train_gate(
     waves: Waves,
     teacher: Teacher,
     rows: np.ndarray,
+    rooms: list[np.ndarray],
     config: TrainingConfig,
     *,
     log: Path | None = None,
@@ -50,16 +51,14 @@ def train_gate(
     Parameters
     ----------
     rows : indices into ``corpus.recordings``; whoever calls keeps test rows out
+    rooms : impulse responses, each (n_samples,)
     log : JSON lines, one an epoch, if given
     """
     torch.set_num_threads(config.threads)
     network = build_gate(config, teacher)
     average = copy.deepcopy(network).eval()
     clips = GateClips(corpus, waves, teacher, rows, config)
-    rooms = corpus.where(lambda r: r.event == "room_impulse_response" and r.fold in config.train_folds)
-    augment = Augmenter(
-        config.augment, [waves.samples(int(r)) for r in np.intersect1d(rooms, rows)], seed=config.seed
-    )
+    augment = Augmenter(config.augment, rooms, seed=config.seed)
     g = config.gate
     steps = g.clips_per_epoch // g.batch_size
     optimiser = torch.optim.AdamW(network.parameters(), lr=g.learning_rate, weight_decay=g.weight_decay)

@@ -1,19 +1,23 @@
 """Train the heads: one ridge-logistic layer on embeddings, calibrated, with its evidence.
 
 For COVID-19 the recordings are those of one call centre (covid19-cough, CC0), because in the whole
-set the channel already tells the status. Every figure is computed for whole groups, and beside it
-stands what six level statistics alone reach in the same folds.
+set the channel already tells the status. Beside every figure stands what six level statistics alone
+reach in the same folds, by a linear model or a forest, whichever is better out of fold. Intervals
+resample groups; in covid19-cough each recording is its own group, so where one person stands behind
+several they are too narrow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from rich.progress import track
+from sklearn.base import ClassifierMixin
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cough.audio import Waveform
@@ -71,7 +75,7 @@ class Head:
 def collect(
     corpus: Corpus, waves: Waves, rows: np.ndarray, labels: np.ndarray, gate: CoughGate, encoder: Encoder
 ) -> HeadData:
-    """Gate and embed recordings exactly as the screener does."""
+    """Gate and embed recordings with the parts that the screener uses."""
     kept, embeddings, levels = [], [], []
     for i, row in enumerate(track(rows, description="embedding recordings")):
         waveform = Waveform.from_samples(waves.samples(int(row)), rate_hz=16_000)
@@ -91,11 +95,12 @@ def collect(
     )
 
 
-def covid_rows(corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
+def covid_rows(corpus: Corpus, *, licences: str = "all") -> tuple[np.ndarray, np.ndarray]:
     """Call-centre recordings with an undisputed status: (rows, labels)."""
     rows = corpus.where(
         lambda r: (
-            r.source == "ru_covid19_cough"
+            (licences == "all" or r.licence_class == "open")
+            and r.source == "ru_covid19_cough"
             and r.channel == "call-center"
             and not r.label_conflict
             and r.covid_status in ("positive", "negative")
@@ -108,14 +113,16 @@ def train_head(data: HeadData, *, test_fold: int, test_set: str, seed: int) -> H
     """Fit, calibrate and judge one binary head.
 
     The ridge strength, the calibration and the conformal quantiles come from out-of-fold scores
-    of the other folds; the test fold only gives the evidence. Whether the head may answer at all
-    is decided on those out-of-fold scores too: the lower end of the 95 % group-bootstrap interval
-    of (its AUROC - that of level statistics) must be above 0.
+    of the other folds; calibration and quantiles from different halves of them. The head may answer
+    only if, out of fold, the lower end of the 95 % group-bootstrap interval of (its AUROC - that of
+    level statistics) is above 0; the test fold gives the evidence, and a veto where its AUROC is
+    not above the baseline's.
     """
     train, test = data.pick(data.folds != test_fold), data.pick(data.folds == test_fold)
     ridge, out_of_fold = _choose_ridge(train)
-    levels_out_of_fold = _cross_scores(train.levels, train, _level_model)
-    slope, shift = platt(out_of_fold, train.labels)
+    level_model, levels_out_of_fold = _choose_level_model(train, seed)
+    first = _first_half(train.groups, seed)
+    slope, shift = platt(out_of_fold[first], train.labels[first])
     calibrated = sigmoid(slope * out_of_fold + shift)
 
     model = _model(ridge).fit(train.embeddings, train.labels)
@@ -124,8 +131,7 @@ def train_head(data: HeadData, *, test_fold: int, test_set: str, seed: int) -> H
     _check_head(onnx, data.embeddings, model, slope, shift, seed)
 
     probability = sigmoid(test.embeddings @ weight + bias)
-    level_model = _level_model().fit(train.levels, train.labels)
-    level_score = level_model.decision_function(test.levels)
+    level_score = _scores(level_model().fit(train.levels, train.labels), test.levels)
     margin = _interval_of_margin(train, out_of_fold, levels_out_of_fold, seed)
     evidence = Evidence(
         test_set=test_set,
@@ -135,8 +141,9 @@ def train_head(data: HeadData, *, test_fold: int, test_set: str, seed: int) -> H
         auroc_95=_auroc_interval(test, probability, seed),
         level_only_auroc=round(auroc(test.labels, level_score), 4),
         level_only_auroc_95=_auroc_interval(test, level_score, seed),
+        margin_95=_interval_of_margin(test, probability, level_score, seed),
     )
-    quantiles = conformal_quantiles(calibrated, train.labels, coverage=COVERAGE)
+    quantiles = conformal_quantiles(calibrated[~first], train.labels[~first], coverage=COVERAGE)
     inside = np.where(test.labels == 1, 1 - probability <= quantiles[1], probability <= quantiles[0])
     figures: dict[str, object] = {
         "out_of_fold": {
@@ -154,13 +161,14 @@ def train_head(data: HeadData, *, test_fold: int, test_set: str, seed: int) -> H
         },
         "turned_away_by_gate": data.turned_away,
     }
-    return Head(onnx, weight, bias, quantiles, margin[0] > 0, evidence, figures)
+    answers = margin[0] > 0 and evidence.auroc > evidence.level_only_auroc
+    return Head(onnx, weight, bias, quantiles, answers, evidence, figures)
 
 
 def conformal_quantiles(
     probability: np.ndarray, labels: np.ndarray, *, coverage: float
 ) -> tuple[float, float]:
-    """Per-class split-conformal quantile of 1 - p(true class), finite-sample valid.
+    """Per-class conformal quantile of 1 - p(true class).
 
     The ceil((n + 1) coverage)-th smallest of n scores; 1 where n is too small for the coverage.
     """
@@ -174,17 +182,43 @@ def conformal_quantiles(
 
 
 def platt(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Slope and shift of a logistic calibration (Platt 1999); slope is kept positive."""
+    """Slope and shift of a logistic calibration (Platt 1999).
+
+    Scores that point the wrong way know nothing: slope 0, and the shift gives the base rate.
+    """
     model = LogisticRegression(C=1e6, max_iter=1_000).fit(scores[:, None], labels)
-    return max(float(model.coef_[0, 0]), 1e-3), float(model.intercept_[0])
+    slope, shift = float(model.coef_[0, 0]), float(model.intercept_[0])
+    if slope > 0:
+        return slope, shift
+    rate = float(np.mean(labels))
+    return 0.0, float(np.log(rate / (1 - rate)))
 
 
-def _model(ridge: float) -> object:
+def _first_half(groups: Sequence[str], seed: int) -> np.ndarray:
+    """(n,) True for a random half of the groups."""
+    names, inverse = np.unique(np.asarray(groups), return_inverse=True)
+    chosen = np.random.default_rng([seed, 11]).permutation(len(names)) < len(names) / 2
+    return np.asarray(chosen[inverse])
+
+
+def _model(ridge: float) -> Pipeline:
     return make_pipeline(StandardScaler(), LogisticRegression(C=ridge, max_iter=2_000))
 
 
-def _level_model() -> object:
-    return make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=2_000))
+def _choose_level_model(train: HeadData, seed: int) -> tuple[Callable[[], ClassifierMixin], np.ndarray]:
+    """The better of two models of level statistics out of fold, and its out-of-fold scores."""
+    candidates: tuple[Callable[[], ClassifierMixin], ...] = (
+        lambda: make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=2_000)),
+        lambda: RandomForestClassifier(300, min_samples_leaf=10, random_state=seed),
+    )
+    scored = [(make, _cross_scores(train.levels, train, make)) for make in candidates]
+    return max(scored, key=lambda pair: auroc(train.labels, pair[1]))
+
+
+def _scores(model: ClassifierMixin, features: np.ndarray) -> np.ndarray:
+    """Log-odds of the second class, whatever kind of model."""
+    p = np.clip(model.predict_proba(features)[:, 1], 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(p / (1 - p)))
 
 
 def _choose_ridge(train: HeadData) -> tuple[float, np.ndarray]:
@@ -192,16 +226,16 @@ def _choose_ridge(train: HeadData) -> tuple[float, np.ndarray]:
     return max(scored, key=lambda pair: auroc(train.labels, pair[1]))
 
 
-def _cross_scores(features: np.ndarray, data: HeadData, make: Callable[[], object]) -> np.ndarray:
-    """Decision values for each fold from a model that did not see it."""
+def _cross_scores(features: np.ndarray, data: HeadData, make: Callable[[], ClassifierMixin]) -> np.ndarray:
+    """Log-odds for each fold from a model that did not see it."""
     scores = np.zeros(len(data.labels))
     for fold in np.unique(data.folds):
         out = data.folds == fold
-        scores[out] = make().fit(features[~out], data.labels[~out]).decision_function(features[out])
+        scores[out] = _scores(make().fit(features[~out], data.labels[~out]), features[out])
     return scores
 
 
-def _fold(model: object, slope: float, shift: float) -> tuple[np.ndarray, float]:
+def _fold(model: Pipeline, slope: float, shift: float) -> tuple[np.ndarray, float]:
     """Scaling, ridge layer and calibration as one weight vector and bias, in float64."""
     scaler, logistic = model[0], model[1]
     weight = slope * logistic.coef_[0] / scaler.scale_
@@ -210,7 +244,7 @@ def _fold(model: object, slope: float, shift: float) -> tuple[np.ndarray, float]
 
 
 def _check_head(
-    onnx: bytes, embeddings: np.ndarray, model: object, slope: float, shift: float, seed: int
+    onnx: bytes, embeddings: np.ndarray, model: Pipeline, slope: float, shift: float, seed: int
 ) -> None:
     """At least 1,000 rows through ONNX Runtime and through the pipeline it was folded from."""
     random = np.random.default_rng(seed)

@@ -14,8 +14,10 @@ fold 5 only tests.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import shutil
+from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
@@ -40,11 +42,30 @@ def split(corpus: Corpus, config: TrainingConfig) -> tuple[np.ndarray, np.ndarra
     """(training rows, tuning rows) of the training folds, disjoint in groups."""
 
     def usable(r: Recording) -> bool:
-        return r.fold in config.train_folds and (config.licences == "all" or r.licence_class == "open")
+        return r.is_clip and _licensed(r, config) and r.fold in config.train_folds
 
-    tuning = corpus.where(lambda r: usable(r) and in_tuning(r, config) and r.is_cough is not None)
     training = corpus.where(lambda r: usable(r) and not in_tuning(r, config))
-    return training, tuning
+    tuning = corpus.where(lambda r: usable(r) and in_tuning(r, config) and r.is_cough is not None)
+    random = np.random.default_rng([config.seed, 13])
+    seen: Counter[str] = Counter()
+    kept = []
+    for row in random.permutation(tuning):
+        group = corpus.recordings[row].group_id
+        seen[group] += 1
+        if seen[group] <= config.gate.tuning_clips_per_group:
+            kept.append(row)
+    return training, np.sort(np.array(kept, dtype=np.int64))
+
+
+def room_rows(corpus: Corpus, config: TrainingConfig) -> np.ndarray:
+    """Impulse responses of the training folds."""
+    return corpus.where(
+        lambda r: r.event == "room_impulse_response" and _licensed(r, config) and r.fold in config.train_folds
+    )
+
+
+def _licensed(recording: Recording, config: TrainingConfig) -> bool:
+    return config.licences == "all" or recording.licence_class == "open"
 
 
 def in_tuning(recording: Recording, config: TrainingConfig) -> bool:
@@ -68,13 +89,16 @@ def train(config: TrainingConfig, *, corpus_root: Path, cache: Path, out: Path) 
     )
     training, tuning = split(corpus, config)
     tuning = tuning[[not is_silent(waves.samples(int(row))) for row in tuning]]
+    rooms = [waves.samples(int(row)) for row in room_rows(corpus, config)]
+    libraries = {name: version(name) for name in LIBRARIES}
     shared = {
+        "rows": hashlib.sha256(training.tobytes()).hexdigest(),
+        "libraries": libraries,
+        "threads": config.threads,
         "labels": corpus.labels_hash,
         "teacher": teacher.sha256,
         "waves": waves.sha256,
         "seed": config.seed,
-        "folds": [config.train_folds, config.tune_fold, config.test_fold],
-        "licences": config.licences,
         "augment": config.augment.model_dump(),
     }
 
@@ -84,11 +108,11 @@ def train(config: TrainingConfig, *, corpus_root: Path, cache: Path, out: Path) 
         "gate",
         {
             **shared,
-            "config": config.gate.model_dump(),
-            "source": source_hash([*_NETWORKS, "training.gate", "training.clips"]),
+            "config": config.gate.model_dump(exclude={"target_sensitivity", "tuning_clips_per_group"}),
+            "source": source_hash([*_NETWORKS, "training.corpus", "training.clips", "training.gate"]),
         },
         lambda folder: save_weights(
-            train_gate(corpus, waves, teacher, training, config, log=folder / "log.jsonl"),
+            train_gate(corpus, waves, teacher, training, rooms, config, log=folder / "log.jsonl"),
             folder / "weights.npz",
         ),
     )
@@ -101,17 +125,16 @@ def train(config: TrainingConfig, *, corpus_root: Path, cache: Path, out: Path) 
         {
             **shared,
             "config": config.encoder.model_dump(),
-            "source": source_hash([*_NETWORKS, "training.encoder"]),
+            "source": source_hash([*_NETWORKS, "training.corpus", "training.clips", "training.encoder"]),
         },
         lambda folder: save_weights(
-            train_encoder(corpus, waves, teacher, training, config, log=folder / "log.jsonl"),
+            train_encoder(corpus, waves, teacher, training, rooms, config, log=folder / "log.jsonl"),
             folder / "weights.npz",
         ),
     )
     load_weights(encoder, encoder_folder / "weights.npz")
 
     parts = Parts(corpus, waves, teacher, training, tuning, gate, encoder)
-    libraries = {name: version(name) for name in LIBRARIES}
     partial = out.with_name(f".{out.name}.partial{os.getpid()}")
     assemble(parts, config, code=version_at_start, libraries=libraries, out=partial)
     if out.exists():

@@ -38,7 +38,9 @@ def specificity(labels: npt.ArrayLike, scores: npt.ArrayLike, *, threshold: floa
 def threshold_for_sensitivity(labels: npt.ArrayLike, scores: npt.ArrayLike, *, target: float) -> float:
     """The highest threshold that at least ``target`` of the positives reach."""
     y, s = np.asarray(labels), np.asarray(scores)
-    return float(np.quantile(s[y == 1], 1 - target, method="lower"))
+    ranked = np.sort(s[y == 1])
+    may_miss = int(np.floor(len(ranked) * (1 - target) + 1e-9))
+    return float(ranked[min(may_miss, len(ranked) - 1)])
 
 
 def specificity_at_sensitivity(labels: npt.ArrayLike, scores: npt.ArrayLike, *, target: float) -> float:

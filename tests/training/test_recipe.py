@@ -105,7 +105,7 @@ def test_calibration_finds_slope_and_shift() -> None:
     assert (slope, shift) == (pytest.approx(1.5, abs=0.15), pytest.approx(-1.0, abs=0.15))
 
 
-def test_training_and_shipped_scores_are_the_same_thing() -> None:
+def test_clip_scores_pool_as_documented() -> None:
     logits = np.random.default_rng(0).standard_normal(50).astype(np.float32) * 3
     smooth = np.convolve(sigmoid(logits.astype(float)), np.full(4, 0.25))
     assert clip_scores([logits], 4)[0] == pytest.approx(smooth.max())
