@@ -13,11 +13,10 @@ from __future__ import annotations
 import io
 import os
 import stat
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, BinaryIO, TypeAlias, cast
+from typing import IO, Any, BinaryIO, NamedTuple, TypeAlias, cast
 
 import av
 import av.container
@@ -27,15 +26,13 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from cough import errors
+from cough import container, errors
 
 SAMPLE_RATE_HZ = 16_000
+_CEILING = 0.985
 
 Float32: TypeAlias = npt.NDArray[np.float32]
 AudioSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]"
-
-_UNKNOWN_SIZES = (0, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
-"""What writers that cannot seek back leave in a RIFF size field (at or past 2 GiB - 1, or 0)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,10 +70,13 @@ class Waveform:
     ----------
     samples : float32 array of shape (n_samples,), mono, 16 kHz, within [-1, 1]
     source : what the recording was before decoding
+    clipped_fraction : share of the source's samples, in any channel, at 98.5 % of full scale or
+        beyond; counted before resampling, which rounds flat tops off
     """
 
     samples: Float32
     source: SourceInfo
+    clipped_fraction: float = 0.0
 
     @property
     def duration_s(self) -> float:
@@ -118,7 +118,7 @@ class Waveform:
             duration_s=len(array) / rate_hz,
             size_bytes=array.nbytes,
         )
-        return cls(samples=np.clip(mono, -1.0, 1.0), source=source)
+        return cls(samples=np.clip(mono, -1.0, 1.0), source=source, clipped_fraction=mixer.clipped_fraction)
 
 
 def decode(source: AudioSource, *, limits: DecodeLimits | None = None) -> Waveform:
@@ -143,11 +143,12 @@ def decode(source: AudioSource, *, limits: DecodeLimits | None = None) -> Wavefo
     limits = limits or DecodeLimits()
     handle, size_bytes = _open(source, limits)
     with handle:
-        container = _sniff(handle)
+        kind = container.sniff(handle)
+        container.check_index(handle, kind, size_bytes)
         try:
-            return _decode(handle, container, size_bytes, limits)
+            return _decode(handle, kind, size_bytes, limits)
         except av.error.FFmpegError as error:
-            raise _unreadable(handle, container, size_bytes, limits) from error
+            raise _unreadable(handle, kind, size_bytes, limits) from error
 
 
 def _open(source: AudioSource, limits: DecodeLimits) -> tuple[BinaryIO, int]:
@@ -157,10 +158,19 @@ def _open(source: AudioSource, limits: DecodeLimits) -> tuple[BinaryIO, int]:
     if isinstance(source, bytes | bytearray | memoryview):
         data = bytes(source)
     else:
-        data = source.read(limits.max_bytes + 1)
+        data = _read_at_most(source, limits.max_bytes + 1)
     if not data:
         raise errors.EmptyInput("The recording holds no bytes.")
     return io.BytesIO(data), len(data)
+
+
+def _read_at_most(source: IO[bytes], n: int) -> bytes:
+    """``read`` of a raw or network file may return less than is still to come."""
+    pieces, left = [], n
+    while left and (piece := source.read(left)):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
 
 
 def _open_path(path: str | os.PathLike[str]) -> tuple[BinaryIO, int]:
@@ -181,129 +191,85 @@ def _open_path(path: str | os.PathLike[str]) -> tuple[BinaryIO, int]:
     return handle, status.st_size
 
 
-def _sniff(handle: BinaryIO) -> str:
-    """FFmpeg's demuxer for the first bytes; raises NotAudio where none of ours fits."""
-    head = handle.read(16)
-    handle.seek(0)
-    kind = _SIGNATURES.get(head[:4])
-    if kind == "riff":
-        kind = {b"WAVE": "wav", b"AVI ": "avi"}.get(head[8:12])
-    elif kind == "form":
-        kind = {b"AIFF": "aiff", b"AIFC": "aiff"}.get(head[8:12])
-    elif kind is None and head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
-        kind = "mov"
-    elif kind is None and head[:3] == b"ID3":
-        kind = _after_id3(handle)
-    elif kind is None:
-        kind = _mpeg_sync(head)
-    if kind is None:
-        raise errors.NotAudio("The file is not a recording in any known format.")
-    return kind
-
-
-_SIGNATURES = {
-    b"RIFF": "riff",
-    b"RIFX": "riff",
-    b"RF64": "riff",
-    b"riff": "w64",
-    b"FORM": "form",
-    b"fLaC": "flac",
-    b"OggS": "ogg",
-    b"\x1aE\xdf\xa3": "matroska",
-    b"caff": "caf",
-    b"#!AM": "amr",
-    b".snd": "au",
-    b"FLV\x01": "flv",
-    b"0&\xb2u": "asf",
-}
-
-
-def _mpeg_sync(head: bytes) -> str | None:
-    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
-        return None
-    if head[1] & 0xF6 == 0xF0:
-        return "aac"
-    layer, bitrate, rate = head[1] & 0x06, head[2] >> 4, head[2] >> 2 & 3
-    return "mp3" if layer and bitrate != 15 and rate != 3 else None
-
-
-def _after_id3(handle: BinaryIO) -> str:
-    """Some taggers put ID3 before FLAC or raw AAC; the tag's own length says where to look."""
-    head = handle.read(10)
-    if len(head) < 10:
-        raise errors.Truncated("The file ends inside its tag.")
-    length = 10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9])
-    handle.seek(length)
-    after = handle.read(4)
-    handle.seek(0)
-    if not after:
-        raise errors.Truncated("The file ends inside its tag.")
-    return "flac" if after == b"fLaC" else _mpeg_sync(after) or "mp3"
-
-
 def _decode(handle: BinaryIO, kind: str, size_bytes: int, limits: DecodeLimits) -> Waveform:
-    with av.open(handle, mode="r", format=kind, metadata_errors="ignore") as container:
-        if not container.streams.audio:
-            if _last_box_is_cut(handle, kind, size_bytes):
+    placeholder = container.has_unknown_length(handle, kind, size_bytes)
+    handle.seek(0)
+    with av.open(handle, mode="r", format=kind, metadata_errors="ignore") as opened:
+        if not opened.streams.audio:
+            if container.is_cut(handle, kind, size_bytes):
                 raise _truncated()
             raise errors.NoAudioTrack("The file has no audio track.")
-        stream = container.streams.audio[0]
+        stream = opened.streams.audio[0]
         codec = stream.codec_context
         if codec is None:
             raise errors.UnsupportedCodec("The audio codec in this file is not supported.")
-        stated_s = _stated_seconds(container, stream, kind)
+        stated_s = None if placeholder else _stated_seconds(opened, stream, kind)
         if stated_s is not None and stated_s > limits.max_seconds:
             raise _too_long(limits)
         # After the stated duration: "too long" helps a person more than "too many bytes".
         if size_bytes > limits.max_bytes:
             raise errors.TooLarge(f"The file is larger than {limits.max_bytes:,} bytes.")
         _check_channels(codec.channels, limits)
-        chunks, rate_hz, channels, source_samples = _drain(container, stream, limits)
-        container_name = container.format.name.split(",")[0]
+        drained = _drain(opened, stream, limits)
+        container_name = opened.format.name.split(",")[0]
         codec_name = codec.codec.canonical_name
-    duration_s = source_samples / rate_hz if rate_hz else 0.0
-    _check_complete(handle, kind, size_bytes, stated_s, duration_s)
-    if not source_samples:
-        raise errors.EmptyInput("The recording holds no samples.")
-    samples = np.clip(np.concatenate(chunks), -1.0, 1.0)
-    if not len(samples):
+    _check_complete(handle, kind, size_bytes, stated_s, max(drained.decoded_s, drained.end_s))
+    if not len(drained.samples):
         raise errors.EmptyInput("The recording holds no samples.")
     info = SourceInfo(
         container=container_name,
         codec=codec_name,
-        rate_hz=rate_hz,
-        channels=channels,
-        duration_s=duration_s,
+        rate_hz=drained.rate_hz,
+        channels=drained.channels,
+        duration_s=drained.decoded_s,
         size_bytes=size_bytes,
     )
-    return Waveform(samples=samples, source=info)
+    samples = np.clip(drained.samples, -1.0, 1.0)
+    return Waveform(samples=samples, source=info, clipped_fraction=drained.clipped_fraction)
 
 
-def _drain(
-    container: av.container.InputContainer, stream: av.AudioStream, limits: DecodeLimits
-) -> tuple[list[Float32], int, int, int]:
-    """All chunks at 16 kHz mono; the first frame's rate and channels; samples at source rate."""
-    mixer: _Mixer | None = None
-    chunks: list[Float32] = []
-    rate_hz = channels = 0
-    decoded_s = 0.0
-    for frame in _frames(container, stream, limits):
+class _Drained(NamedTuple):
+    """All of a track, and the facts that only decoding tells."""
+
+    samples: Float32
+    rate_hz: int
+    """Of the first frame, as is ``channels``."""
+    channels: int
+    decoded_s: float
+    end_s: float
+    """Where the last frame ends by its time stamp; later than ``decoded_s`` if there are gaps."""
+    clipped_fraction: float
+
+
+def _drain(opened: av.container.InputContainer, stream: av.AudioStream, limits: DecodeLimits) -> _Drained:
+    mixers: list[_Mixer] = []
+    chunks: list[Float32] = [np.zeros(0, np.float32)]
+    decoded_s = end_s = 0.0
+    for frame in _frames(opened, stream, limits):
         n_channels = len(frame.layout.channels)
-        if mixer is None or (frame.sample_rate, n_channels) != (mixer.rate_hz, mixer.channels):
+        if not mixers or (frame.sample_rate, n_channels) != (mixers[-1].rate_hz, mixers[-1].channels):
             _check_rate(frame.sample_rate, limits)
             _check_channels(n_channels, limits)
-            if mixer is None:
-                rate_hz, channels = frame.sample_rate, n_channels
-            else:
-                chunks.append(mixer.flush())
-            mixer = _Mixer(frame.sample_rate, n_channels)
-        decoded_s += frame.samples / frame.sample_rate
+            if mixers:
+                chunks.append(mixers[-1].flush())
+            mixers.append(_Mixer(frame.sample_rate, n_channels))
+        seconds = frame.samples / frame.sample_rate
+        decoded_s += seconds
         if decoded_s > limits.max_seconds + 1e-6:  # adding up frames rounds
             raise _too_long(limits)
-        chunks.append(mixer.push(_planes(frame, n_channels)))
-    if mixer is not None:
-        chunks.append(mixer.flush())
-    return chunks, rate_hz, channels, round(decoded_s * rate_hz)
+        if frame.pts is not None and frame.time_base:
+            end_s = max(end_s, float(frame.pts * frame.time_base) + seconds)
+        chunks.append(mixers[-1].push(_planes(frame, n_channels)))
+    if mixers:
+        chunks.append(mixers[-1].flush())
+    return _Drained(
+        samples=np.concatenate(chunks),
+        rate_hz=mixers[0].rate_hz if mixers else 0,
+        channels=mixers[0].channels if mixers else 0,
+        decoded_s=sum(mixer.seconds for mixer in mixers),
+        end_s=end_s,
+        clipped_fraction=max((mixer.clipped_fraction for mixer in mixers), default=0.0),
+    )
 
 
 _SAMPLE_TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
@@ -323,26 +289,42 @@ def _planes(frame: av.AudioFrame, channels: int) -> npt.NDArray[Any]:
 
 
 def _frames(
-    container: av.container.InputContainer, stream: av.AudioStream, limits: DecodeLimits
+    opened: av.container.InputContainer, stream: av.AudioStream, limits: DecodeLimits
 ) -> Iterator[av.AudioFrame]:
     """Decoded frames. A few bad packets are skipped, as players do; more raise Corrupt."""
+    decoder = _decoder(stream)
     good = bad = 0
-    packets = container.demux(stream)
+    unsupported = False
+    packets = opened.demux(stream)
     while True:
         try:
             packet = next(packets, None)
             if packet is None:
                 break
-            yield from packet.decode()
-            good += 1
-        except av.error.PatchWelcomeError as error:
-            raise errors.UnsupportedCodec("The audio codec in this file is not supported.") from error
-        except av.error.FFmpegError:
+            frames = decoder.decode(packet if packet.size else None)
+        except av.error.FFmpegError as error:
+            unsupported |= isinstance(error, av.error.PatchWelcomeError)
             bad += 1
             if bad > 3 and bad > limits.max_bad_packets * (good + bad):
-                raise errors.Corrupt("Too much of the recording cannot be decoded.") from None
-    if bad and not good:
-        raise errors.Corrupt("None of the recording can be decoded.")
+                break
+            continue
+        good += bool(frames)
+        yield from frames
+    if bad and (not good or (bad > 3 and bad > limits.max_bad_packets * (good + bad))):
+        if unsupported:
+            raise errors.UnsupportedCodec("The audio codec in this file is not supported.")
+        raise errors.Corrupt("Too much of the recording cannot be decoded.")
+
+
+def _decoder(stream: av.AudioStream) -> av.AudioCodecContext:
+    """The stream's own decoder, except for AMR: FFmpeg's lacks the comfort noise that phones send."""
+    name = {"amrnb": "libopencore_amrnb", "amrwb": "libopencore_amrwb"}.get(stream.codec_context.name)
+    if name is None:
+        return stream.codec_context
+    decoder = cast(av.AudioCodecContext, av.CodecContext.create(name, "r"))
+    decoder.sample_rate = stream.codec_context.sample_rate
+    decoder.layout = stream.codec_context.layout
+    return decoder
 
 
 class _Mixer:
@@ -351,6 +333,7 @@ class _Mixer:
     def __init__(self, rate_hz: int, channels: int) -> None:
         self.rate_hz = rate_hz
         self.channels = channels
+        self._loud = self._seen = 0
         self._pending: list[npt.NDArray[Any]] = []
         self._pending_samples = 0
         self._resampler = (
@@ -367,6 +350,16 @@ class _Mixer:
             return np.zeros(0, np.float32)
         return self._resample(last=False)
 
+    @property
+    def clipped_fraction(self) -> float:
+        """Share of samples so far, of all channels, at 98.5 % of full scale or beyond."""
+        return self._loud / self._seen if self._seen else 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Duration of what was mixed so far."""
+        return self._seen / self.channels / self.rate_hz
+
     def flush(self) -> Float32:
         """What is left; the mixer is spent afterwards."""
         return self._resample(last=True)
@@ -381,6 +374,9 @@ class _Mixer:
 
     def _mix(self, chunk: npt.NDArray[Any]) -> Float32:
         samples = _to_float(chunk)
+        # Lossy codecs decode flat tops to something around full scale, on either side of it.
+        self._loud += int((np.abs(samples) >= _CEILING).sum())
+        self._seen += samples.size
         # In float64: the mean of two float32 extremes must not overflow.
         mono = samples[0] if self.channels == 1 else samples.mean(axis=0, dtype=np.float64)
         if not np.isfinite(mono).all():
@@ -391,8 +387,9 @@ class _Mixer:
 
 def _to_float(array: npt.NDArray[Any]) -> Float32:
     """Full-scale integers of any width, or floats, to float32 in [-1, 1)."""
-    if array.dtype == np.uint8:
-        return np.asarray((array.astype(np.float32) - 128.0) / 128.0, np.float32)
+    if np.issubdtype(array.dtype, np.unsignedinteger):
+        half = float(np.iinfo(array.dtype).max // 2 + 1)
+        return np.asarray((array.astype(np.float64) - half) / half, np.float32)
     if np.issubdtype(array.dtype, np.integer):
         full_scale = np.float32(-float(np.iinfo(array.dtype).min))
         return np.asarray(array.astype(np.float32) / full_scale, np.float32)
@@ -422,26 +419,24 @@ def _truncated() -> errors.Truncated:
     return errors.Truncated("The recording breaks off before its end; it may not have uploaded whole.")
 
 
-def _stated_seconds(
-    container: av.container.InputContainer, stream: av.stream.Stream, kind: str
-) -> float | None:
+def _stated_seconds(opened: av.container.InputContainer, stream: av.stream.Stream, kind: str) -> float | None:
     """The duration that the file itself states; None where FFmpeg could only estimate it."""
     if kind in ("mov", "flac", "wav", "w64", "caf", "aiff", "au") and stream.duration is not None:
         return float(stream.duration * (stream.time_base or 0))
-    if kind == "matroska" and container.duration and not container.streams.video:
-        return container.duration / av.time_base
+    if kind == "matroska" and opened.duration and not opened.streams.video:
+        return opened.duration / av.time_base
     return None
 
 
 def _check_complete(
-    handle: BinaryIO, kind: str, size_bytes: int, stated_s: float | None, decoded_s: float
+    handle: BinaryIO, kind: str, size_bytes: int, stated_s: float | None, heard_s: float
 ) -> None:
     """Raise Truncated where less arrived than the file says it holds.
 
     Ogg, AMR, MP3 and live webm do not say; of those, what arrived is what there is.
     """
-    short = stated_s is not None and decoded_s < stated_s - max(0.25, 0.02 * stated_s)
-    if short or _last_box_is_cut(handle, kind, size_bytes):
+    short = stated_s is not None and heard_s < stated_s - max(0.25, 0.02 * stated_s)
+    if short or container.is_cut(handle, kind, size_bytes):
         raise _truncated()
 
 
@@ -449,47 +444,6 @@ def _unreadable(handle: BinaryIO, kind: str, size_bytes: int, limits: DecodeLimi
     """Which error a file deserves that FFmpeg could not open at all."""
     if size_bytes > limits.max_bytes:
         return errors.TooLarge(f"The file is larger than {limits.max_bytes:,} bytes.")
-    if _last_box_is_cut(handle, kind, size_bytes):
+    if container.is_cut(handle, kind, size_bytes):
         return _truncated()
     return errors.Corrupt("The recording cannot be read: its structure is damaged.")
-
-
-def _last_box_is_cut(handle: BinaryIO, kind: str, size_bytes: int) -> bool:
-    """Whether a top-level box of a wav, aiff, caf or mp4 file claims bytes past the file's end."""
-    if kind in ("wav", "aiff"):
-        return _riff_is_cut(handle, size_bytes)
-    if kind not in ("mov", "caf"):
-        return False
-    position = 8 if kind == "caf" else 0
-    while position + 8 <= size_bytes:
-        handle.seek(position)
-        head = handle.read(16)
-        if kind == "caf":
-            if len(head) < 12:
-                return True
-            length = struct.unpack(">q", head[4:12])[0]
-            length += 12 if length >= 0 else 0
-        else:
-            length = struct.unpack(">I", head[:4])[0]
-            if length == 1 and len(head) == 16:
-                length = struct.unpack(">Q", head[8:16])[0]
-        if length <= 0:  # "to the end of the file"
-            return False
-        if length < 8:
-            return False  # damaged rather than cut
-        position += length
-    return position > size_bytes
-
-
-def _riff_is_cut(handle: BinaryIO, size_bytes: int) -> bool:
-    handle.seek(0)
-    order = "<I" if handle.read(4) in (b"RIFF", b"RF64") else ">I"
-    position = 12
-    while position + 8 <= size_bytes:
-        handle.seek(position)
-        name, length = handle.read(4), struct.unpack(order, handle.read(4))[0]
-        if name in (b"data", b"SSND"):
-            unknown = length in _UNKNOWN_SIZES or length > 0x7FFFFFFF
-            return not unknown and position + 8 + length > size_bytes
-        position += 8 + length + (length & 1)
-    return True

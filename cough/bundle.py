@@ -14,10 +14,10 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import onnxruntime as ort
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cough import errors
 from cough.audio import SAMPLE_RATE_HZ
@@ -25,18 +25,22 @@ from cough.audio import SAMPLE_RATE_HZ
 FORMAT = 1
 DEFAULT_BUNDLE = Path(__file__).parent / "models" / "default"
 MANIFEST = "bundle.json"
+ABSTAIN = "inconclusive"
+"""The answer of a head that abstains; no class may have this name."""
+
+Probability: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Spec(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class GateSpec(_Spec):
     """``file``: (batch, n_samples) float32 -> (batch, n_samples // hop) cough probabilities."""
 
     file: str
-    hop_s: float = Field(gt=0)
-    context_s: float = Field(ge=0)
+    hop_s: float = Field(ge=0.001, le=10)
+    context_s: float = Field(ge=0, le=60)
     """Input either side of a frame that can change its probability."""
     score_frames: int = Field(ge=1)
     """A score is the highest mean probability over this many consecutive frames."""
@@ -50,13 +54,21 @@ class GateSpec(_Spec):
     """How, and on which recordings."""
     calibration: str
 
+    @model_validator(mode="after")
+    def _hysteresis_makes_sense(self) -> GateSpec:
+        if self.exit_threshold > self.threshold:
+            raise ValueError("exit_threshold must not be above threshold")
+        if round(self.merge_gap_s / self.hop_s) < self.score_frames - 2:
+            raise ValueError("merge_gap_s must span score_frames - 2 frames, or scores bleed between events")
+        return self
+
 
 class EncoderSpec(_Spec):
     """``file``: (batch, window) float32 -> (batch, embedding_size), each row of unit length."""
 
     file: str
-    window_s: float = Field(gt=0)
-    embedding_size: int = Field(gt=0)
+    window_s: float = Field(gt=0, le=60)
+    embedding_size: int = Field(gt=0, le=65_536)
 
 
 class Evidence(_Spec):
@@ -86,7 +98,7 @@ class ConditionSpec(_Spec):
     """The head is only valid on the encoder it was trained with."""
     calibration: str
     conformal_coverage: float = Field(gt=0, lt=1)
-    conformal_quantiles: tuple[float, float]
+    conformal_quantiles: tuple[Probability, Probability]
     """For each class, the largest nonconformity (1 - its probability) that stays in the set."""
     conformal_chosen: str
     bands: tuple[Literal["telephone", "wide"], ...]
@@ -95,6 +107,12 @@ class ConditionSpec(_Spec):
     """False where the evidence does not carry an answer: then it always abstains."""
     policy: str
     evidence: Evidence
+
+    @model_validator(mode="after")
+    def _classes_are_answers(self) -> ConditionSpec:
+        if len({*self.classes, ABSTAIN}) != 3:
+            raise ValueError(f"classes must be two different words other than {ABSTAIN!r}")
+        return self
 
 
 class TrainingRecord(_Spec):
@@ -125,7 +143,16 @@ class BundleSpec(_Spec):
     conditions: tuple[ConditionSpec, ...]
     training: TrainingRecord
     metrics: dict[str, Any]
-    """Figures by test set; ``gate`` and ``encoder`` at least."""
+    """Figures with their test sets, by part: ``gate``, ``encoder`` and each condition."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> BundleSpec:
+        names = [condition.name for condition in self.conditions]
+        if len(set(names)) != len(names):
+            raise ValueError("two conditions have the same name")
+        if missing := {"gate", "encoder", *names} - set(self.metrics):
+            raise ValueError(f"metrics lack {', '.join(sorted(missing))}")
+        return self
 
 
 @dataclass(frozen=True)
@@ -166,7 +193,7 @@ def load_bundle(folder: str | os.PathLike[str] | None = None) -> Bundle:
     Raises
     ------
     BundleMissing : no folder, no ``bundle.json``, or a listed file is absent
-    BundleTampered : a file differs from its sha256, or is not listed at all
+    BundleTampered : a file differs from its sha256, or a model is there that is not listed
     BundleIncompatible : ``bundle.json`` is no valid description for this library
     """
     root = Path(folder or os.environ.get("COUGH_BUNDLE") or DEFAULT_BUNDLE)
@@ -177,7 +204,7 @@ def load_bundle(folder: str | os.PathLike[str] | None = None) -> Bundle:
         raise errors.BundleTampered(f"The bundle holds models that {MANIFEST} does not list.")
     contents = {}
     for name, expected in spec.files.items():
-        if Path(name).name != name:
+        if Path(name).name != name or not name.isprintable():
             raise errors.BundleIncompatible(f"{MANIFEST} names {name!r}, which is not a plain file name.")
         contents[name] = _read(root, name)
         if hashlib.sha256(contents[name]).hexdigest() != expected:

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cough import errors
 from cough.audio import Float32
-from cough.bundle import Bundle, ConditionSpec, Evidence
+from cough.bundle import ABSTAIN, Bundle, ConditionSpec, Evidence
 from cough.quality import QualityReport
 
 Abstention: TypeAlias = Literal["uncertain", "unlike_any_class", "outside_domain", "insufficient_evidence"]
@@ -54,7 +54,7 @@ class ConditionAnswer(BaseModel):
     @property
     def abstained(self) -> bool:
         """Whether there is no answer."""
-        return self.answer == "inconclusive"
+        return self.answer == ABSTAIN
 
 
 class Diagnosis:
@@ -109,7 +109,7 @@ def _judge(spec: ConditionSpec, probability: float, quality: QualityReport) -> C
     return ConditionAnswer(
         name=spec.name,
         title=spec.title,
-        answer="inconclusive" if reasons else spec.classes[chosen[0]],
+        answer=ABSTAIN if reasons else spec.classes[chosen[0]],
         probability=probability,
         prediction_set=tuple(spec.classes[c] for c in chosen),
         coverage=spec.conformal_coverage,

@@ -5,6 +5,7 @@ Needs matplotlib (the ``eval`` extra). Colours are distinct in grey print and fo
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -67,9 +68,12 @@ def draw_screening(waveform: Waveform, result: ScreeningResult, *, title: str, p
             color=_EVENT,
         )
     wave.set_xlim(0, waveform.duration_s)
-    figure.suptitle(f"{title}: {_verdict(result)}", fontsize=11)
+    # Plain text: a file name may hold dollar signs.
+    figure.suptitle(f"{title}: {_verdict(result)}", fontsize=11, parse_math=False)
     figure.supxlabel("Research software, not a diagnosis.", fontsize=8, color="0.35")
-    figure.savefig(path, dpi=130)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # a file name in another script
+        figure.savefig(path, dpi=130)
 
 
 def _verdict(result: ScreeningResult) -> str:

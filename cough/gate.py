@@ -126,7 +126,8 @@ def find_events(probabilities: Float32, spec: GateSpec, *, duration_s: float) ->
         score = float(smoothed[first : last + reach].max())
         end_s = min(last * spec.hop_s, duration_s)
         start_s = first * spec.hop_s
-        if score >= spec.threshold and end_s - start_s >= spec.min_event_s:
+        # In frames: differences of times would round one way here and the other there.
+        if score >= spec.threshold and (last - first) * spec.hop_s >= spec.min_event_s - 1e-9:
             yield CoughEvent(start_s=round(start_s, 6), end_s=round(end_s, 6), score=score)
 
 

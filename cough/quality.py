@@ -23,8 +23,11 @@ Severity: TypeAlias = Literal["block", "warn", "ignore"]
 SILENCE_DBFS = -120.0
 """Levels below this are reported as this, so that reports stay finite."""
 
-TELEPHONE_HZ = 4_100.0
+TELEPHONE_HZ = 4_200.0
 """Nothing above this: the recording came through a telephone, or a codec like one."""
+
+_RUMBLE_BANDS = 2
+"""Bands of 125 Hz that hold hum and rumble rather than voice."""
 
 _BLOCK = 400
 """Samples in a 25 ms level block."""
@@ -80,7 +83,8 @@ class Reason(BaseModel):
 class QualityReport(BaseModel):
     """Measured facts about the recorded sound.
 
-    Levels are relative to full scale; a full-scale square wave has 0 dBFS RMS.
+    Levels are relative to full scale, a full-scale square wave having 0 dBFS RMS, and leave out
+    the constant offset that cheap microphones add.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -89,12 +93,13 @@ class QualityReport(BaseModel):
     peak_dbfs: float
     rms_dbfs: float
     clipped_fraction: float
-    """Share of samples in runs of 3 or more at the recording's own ceiling (0-1)."""
+    """Share of the source's samples at 98.5 % of full scale or beyond (0-1)."""
     snr_db: float | None
     """Median level of the coughs over the quiet rest; None without coughs or without a rest."""
     bandwidth_hz: float
     """Frequency above which nothing but the codec's floor is left."""
-    band: Literal["telephone", "wide"]
+    band: Literal["telephone", "wide"] | None
+    """None where there is nothing to hear."""
     dc_offset: float
     """Mean sample, in full scale."""
     cough_count: int | None
@@ -109,17 +114,18 @@ def assess(waveform: Waveform, events: Sequence[CoughEvent] | None = None) -> Qu
     waveform : float32 mono 16 kHz
     events : the gate's events; without them there is neither an SNR nor a count of coughs
     """
-    samples = waveform.samples
+    offset = float(np.mean(waveform.samples, dtype=np.float64))
+    samples = waveform.samples - np.float32(offset)
     bandwidth_hz = _bandwidth_hz(samples)
     return QualityReport(
         duration_s=waveform.duration_s,
         peak_dbfs=_db(float(np.abs(samples).max(initial=0.0))),
         rms_dbfs=_db(float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))),
-        clipped_fraction=_clipped_fraction(samples),
+        clipped_fraction=waveform.clipped_fraction,
         snr_db=_snr_db(samples, events or ()),
         bandwidth_hz=bandwidth_hz,
-        band="telephone" if bandwidth_hz <= TELEPHONE_HZ else "wide",
-        dc_offset=float(np.mean(samples, dtype=np.float64)),
+        band=None if bandwidth_hz == 0 else "telephone" if bandwidth_hz <= TELEPHONE_HZ else "wide",
+        dc_offset=offset,
         cough_count=None if events is None else len(events),
     )
 
@@ -167,24 +173,6 @@ def _db(amplitude: float) -> float:
     return max(SILENCE_DBFS, 20.0 * float(np.log10(max(amplitude, 1e-9))))
 
 
-def _clipped_fraction(samples: Float32) -> float:
-    """Runs of 3 or more samples within 0.1 % of the highest or lowest one.
-
-    A recording clipped by the phone and then scaled down still shows its flat tops. Resampling
-    rounds flat tops a little, hence the tolerance. Below -20 dBFS nothing clips in practice.
-    """
-    peak = float(np.abs(samples).max(initial=0.0))
-    if peak < 0.1:
-        return 0.0
-    total = 0
-    for sign in (1.0, -1.0):
-        at_top = samples * sign >= 0.999 * peak
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], at_top.astype(np.int8), [0]])))
-        runs = edges[1::2] - edges[::2]
-        total += int(runs[runs >= 3].sum())
-    return total / max(1, len(samples))
-
-
 def _block_db(samples: Float32) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Level of 25 ms blocks in dBFS; the last, partial block is left out."""
     n = len(samples) // _BLOCK
@@ -207,21 +195,20 @@ def _snr_db(samples: Float32, events: Sequence[CoughEvent]) -> float | None:
 
 
 def _bandwidth_hz(samples: Float32) -> float:
-    """Highest frequency whose long-term level is within 50 dB of the spectrum's peak.
+    """Highest frequency whose long-term level is within 50 dB of the spectrum's peak; 0 for silence.
 
-    From the mean power of 32 ms Hann frames, weighted by their loudness, in 125 Hz steps. Frames
-    are loudness-weighted because a hiss in the pauses must not count as bandwidth of the sound.
+    From the mean power of 32 ms Hann frames in 125 Hz steps. Frames are weighted by their loudness,
+    because a hiss in the pauses must not count as bandwidth of the sound, and both weight and peak
+    are taken above 200 Hz, because a rumble must not hide it.
     """
     size = 512
-    n = len(samples) // size
-    if n == 0:
+    whole = samples[: max(1, len(samples) // size) * size].astype(np.float64)
+    frames = np.pad(whole, (0, -len(whole) % size)).reshape(-1, size)
+    power = np.square(np.abs(np.fft.rfft(frames * np.hanning(size), axis=1)))
+    bands = power[:, 1:].reshape(len(power), -1, 4).mean(axis=2)
+    bands[:, :_RUMBLE_BANDS] = 0.0
+    loudness = bands.sum(axis=1)
+    if loudness.sum() <= size * 1e-12:
         return 0.0
-    frames = samples[: n * size].reshape(n, size).astype(np.float64) * np.hanning(size)
-    power = np.square(np.abs(np.fft.rfft(frames, axis=1)))
-    loudness = power.sum(axis=1)
-    if loudness.sum() <= 0:
-        return 0.0
-    mean = (power * loudness[:, None]).sum(axis=0) / loudness.sum()
-    bands = mean[1:].reshape(-1, 4).mean(axis=1)
-    audible = np.flatnonzero(bands > bands.max() * 1e-5)
-    return float((audible[-1] + 1) * 125.0) if len(audible) else 0.0
+    mean = (bands * loudness[:, None]).sum(axis=0) / loudness.sum()
+    return float((np.flatnonzero(mean > mean.max() * 1e-5)[-1] + 1) * 125.0)

@@ -55,9 +55,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return problem(422, code="invalid_request", detail=f"{where}: {first['msg']}")
+        fields = sorted({".".join(str(part) for part in problem["loc"][1:]) for problem in error.errors()})
+        detail = f"The request does not have the documented form: {', '.join(fields)}."
+        return problem(422, code="invalid_request", detail=detail)
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> JSONResponse:

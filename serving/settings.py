@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """Each field is also an environment variable: ``max_bytes`` is ``COUGH_MAX_BYTES``."""
 
-    model_config = SettingsConfigDict(env_prefix="COUGH_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="COUGH_", env_ignore_empty=True, extra="ignore", frozen=True)
 
     bundle: Path | None = None
     """Model bundle folder; None for the one shipped with the package."""

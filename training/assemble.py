@@ -87,7 +87,7 @@ def assemble(
         teacher="EfficientAT mn04 (MIT), trained on AudioSet; its outputs on this corpus only",
         teacher_sha256=parts.teacher.sha256,
     )
-    draft = _bundle(contents, gate_spec, encoder_spec, (), record, {})
+    draft = _bundle(contents, gate_spec, encoder_spec, (), record, {"gate": {}, "encoder": {}})
     condition, head_onnx, head_figures = _covid(parts, config, draft)
     contents[condition.file] = head_onnx
     metrics: dict[str, Any] = {

@@ -6,9 +6,12 @@ Results go to standard output, errors and progress to standard error.
 
 from __future__ import annotations
 
+import io
+import sys
+
 import typer
 
-from cough.cli import demo, info, models, screen, serve
+from cough.cli import common, demo, info, models, screen, serve
 
 app = typer.Typer(
     name="cough",
@@ -26,4 +29,9 @@ app.command("serve")(serve.serve)
 
 def main() -> None:
     """Entry point of the ``cough`` command."""
+    if sys.stdout is None or sys.stderr is None:  # closed by the caller: nowhere to answer
+        sys.exit(common.FAILED)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app()

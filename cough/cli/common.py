@@ -58,10 +58,15 @@ def printable(text: str) -> str:
 
 
 def emit(line: str) -> None:
-    """A line of results. A reader that has gone away (``| head``) ends the program quietly."""
+    """A line of results.
+
+    A reader that has gone away (``| head``) ends the program quietly, a full disk with a line.
+    """
     try:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            err.print(f"error: results cannot be written: {error.strerror}", markup=False, style="red")
         raise typer.Exit(FAILED) from None

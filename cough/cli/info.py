@@ -28,7 +28,7 @@ def info(
     reasons = judge(quality)
     if json_lines:
         listed = [reason.model_dump(mode="json") for reason in reasons]
-        common.emit(json.dumps({"file": common.printable(str(file)), **facts, "reasons": listed}))
+        common.emit(json.dumps({"file": str(file), **facts, "reasons": listed}))
         return
     for name, value in facts.items():
         if value is not None:

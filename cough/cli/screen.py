@@ -32,7 +32,15 @@ def screen(
         raise typer.BadParameter("takes exactly one FILE", param_hint="--plot")
     screener = common.open_screener(bundle)
     failed = False
-    with Progress(console=common.err, transient=True, disable=len(files) < 5) as progress:
+    # Not redirected: rich would send results to the console of the progress bar.
+    bar = Progress(
+        console=common.err,
+        transient=True,
+        disable=len(files) < 5,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    with bar as progress:
         for path in progress.track(files, description="screening"):
             try:
                 result = screener.screen(path)
@@ -49,7 +57,7 @@ def screen(
 
 def _show(path: Path, result: ScreeningResult, json_lines: bool) -> None:
     if json_lines:
-        body = {"file": common.printable(str(path)), "result": result.model_dump(mode="json")}
+        body = {"file": str(path), "result": result.model_dump(mode="json")}
         common.emit(json.dumps(body))
     else:
         common.emit(verdict(path.name, result))
@@ -58,7 +66,7 @@ def _show(path: Path, result: ScreeningResult, json_lines: bool) -> None:
 def _show_error(path: Path, error: CoughError, json_lines: bool) -> None:
     common.report(error, str(path))
     if json_lines:
-        body = {"file": common.printable(str(path)), "error": {"code": error.code, "message": str(error)}}
+        body = {"file": str(path), "error": {"code": error.code, "message": str(error)}}
         common.emit(json.dumps(body))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from cough.cli import common
 from cough.errors import MissingExtra
@@ -21,4 +22,9 @@ def serve(
             from serving.run import run
         except ImportError as error:
             raise MissingExtra("Serving needs the extra: pip install 'cough-screening[serve]'.") from error
-        run(host=host, port=port, bundle=bundle)
+        try:
+            run(host=host, port=port, bundle=bundle)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = f"COUGH_{'_'.join(str(part) for part in first['loc']).upper()}"
+            raise typer.BadParameter(f"{name}: {first['msg']}") from error

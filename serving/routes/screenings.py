@@ -13,8 +13,9 @@ from serving.problems import MEDIA_TYPE, Problem
 router = APIRouter(prefix="/v1", tags=["screening"])
 
 _PROBLEMS: dict[int | str, dict[str, object]] = {
-    status: {"model": Problem, "content": {MEDIA_TYPE: {}}, "description": description}
+    status: {"content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}, "description": description}
     for status, description in {
+        400: "The body is not the form that it says it is.",
         413: "The recording is too large.",
         415: "The file is not audio, or of an unsupported codec.",
         422: "The recording cannot be decoded, is too long, or the form is incomplete.",
