@@ -27,34 +27,34 @@ def cough(random: np.random.Generator, *, voiced: bool = True) -> np.ndarray:
     """One cough of 0.3-0.5 s; (n,) float64, peak 1."""
     burst_s = random.uniform(0.025, 0.045)
     middle_s = random.uniform(0.14, 0.24)
-    tail_s = random.uniform(0.08, 0.16) if voiced else 0.04
+    tail_s = random.uniform(0.075, 0.145) if voiced else 0.04
     n = int((burst_s + middle_s + tail_s + 0.05) * RATE)
     time = np.arange(n) / RATE
 
     attack = 1 - np.exp(-time / 0.0012)
     burst = 1.0 * attack * np.exp(-time / burst_s)
     rise = 1 / (1 + np.exp(-(time - burst_s) / 0.008))
-    fall = np.exp(-np.clip(time - burst_s, 0, None) / (0.8 * middle_s))
-    middle = 0.4 * rise * fall
+    fall = np.exp(-np.clip(time - burst_s, 0, None) / (1.5 * middle_s))
+    middle = 0.6 * rise * fall
     flow = random.standard_normal(n)
-    flow = lfilter([1, -0.35], [1], flow)  # turbulence is brighter than white at the constriction
+    flow = lfilter([1, -0.9], [1], flow)  # turbulence is brighter than white at the constriction
     # Air comes in puffs while the folds flap loosely.
     flutter = 1 + 0.35 * np.sin(2 * np.pi * random.uniform(55, 90) * time + random.uniform(0, 6))
     noise = (burst + middle * flutter) * flow
 
     voice = np.zeros(n)
     if voiced:
-        onset = burst_s + 0.7 * middle_s
+        onset = burst_s + 0.46 * middle_s
         shape = np.clip((time - onset) / tail_s, 0, 1)
-        envelope = 0.9 * np.sin(np.pi * shape) ** 1.5
+        envelope = 1.8 * np.sin(np.pi * shape) ** 1.5
         pitch = random.uniform(240, 340) * (1 - 0.35 * shape)
         voice = envelope * _glottis(pitch, random)
 
     formants = [
-        (random.uniform(620, 820), 160),
-        (random.uniform(1250, 1600), 220),
-        (random.uniform(2400, 2900), 320),
-        (random.uniform(3500, 4100), 420),
+        (random.uniform(620, 820), 135),
+        (random.uniform(1250, 1600), 185),
+        (random.uniform(2400, 2900), 270),
+        (random.uniform(3500, 4100), 355),
         (random.uniform(5000, 5800), 700),
     ]
     shaped = _vocal_tract(noise + voice, formants)
@@ -145,8 +145,8 @@ def _room(signal: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 EXAMPLES = {
-    "synthetic_cough.m4a": (cough_bout, Codec("ipod", "aac", 44_100, 64_000, "fltp"), 11),
-    "synthetic_cough_telephone.amr": (cough_bout, Codec("amr", "libopencore_amrnb", 8_000, 12_200), 12),
+    "synthetic_cough.m4a": (cough_bout, Codec("ipod", "aac", 44_100, 64_000, "fltp"), 50),
+    "synthetic_cough_telephone.amr": (cough_bout, Codec("amr", "libopencore_amrnb", 8_000, 12_200), 73),
     "synthetic_babble.webm": (babble, Codec("webm", "libopus", 48_000, 32_000), 13),
     "synthetic_noise.ogg": (noise, Codec("ogg", "libopus", 48_000, 32_000), 14),
 }
