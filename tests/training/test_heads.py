@@ -12,7 +12,7 @@ from training.heads import HeadData, conformal_quantiles, platt, train_head
 from training.scoring import sigmoid
 
 
-def data(*, signal: float, level_signal: float, n: int = 600, seed: int = 0) -> HeadData:
+def data(*, signal: float, level_signal: float, n: int = 400, seed: int = 0) -> HeadData:
     """Two recordings a group; labels leak into embeddings and levels as strongly as asked."""
     random = np.random.default_rng(seed)
     labels = np.repeat(random.integers(0, 2, n // 2), 2)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from cough.evaluation.baselines import LEVEL_STATISTICS, level_statistics
 from cough.evaluation.metrics import (
@@ -22,6 +23,14 @@ from cough.evaluation.metrics import (
 def test_auroc_of_one_class_is_not_a_number() -> None:
     assert np.isnan(auroc([1, 1], [0.1, 0.2]))
     assert auroc([0, 1], [0.1, 0.2]) == 1.0
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 9)), min_size=2, max_size=60))
+def test_auroc_equals_scikit_learn(pairs: list[tuple[int, int]]) -> None:
+    labels, scores = np.array(pairs).T
+    if 0 < labels.sum() < len(labels):
+        assert auroc(labels, scores) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
 
 
 @settings(max_examples=100, deadline=None)
