@@ -25,6 +25,7 @@ import av.stream
 import numpy as np
 import numpy.typing as npt
 import soxr
+from pydantic import BaseModel, ConfigDict
 
 from cough import container, errors
 
@@ -50,9 +51,10 @@ class DecodeLimits:
     """Share of packets that may fail to decode before the file counts as corrupt."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class SourceInfo:
+class SourceInfo(BaseModel):
     """Facts about the recording as it arrived, before mixing down and resampling."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     container: str
     codec: str

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
-from cough.audio import AudioSource, DecodeLimits, Waveform, decode
+from cough.audio import AudioSource, DecodeLimits, SourceInfo, Waveform, decode
 from cough.bundle import Bundle, load_bundle
 from cough.diagnosis import ConditionAnswer, Diagnosis
 from cough.encoder import Encoder
@@ -22,19 +22,6 @@ from cough.quality import QualityConfig, QualityReport, Reason, assess, judge
 SCHEMA_VERSION: Literal["1.0"] = "1.0"
 
 Outcome: TypeAlias = Literal["screened", "inconclusive", "rerecord"]
-
-
-class Source(BaseModel):
-    """The recording as it arrived."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    container: str
-    codec: str
-    rate_hz: int
-    channels: int
-    duration_s: float
-    size_bytes: int
 
 
 class Model(BaseModel):
@@ -67,7 +54,7 @@ class ScreeningResult(BaseModel):
     events: tuple[CoughEvent, ...]
     conditions: tuple[ConditionAnswer, ...]
     quality: QualityReport
-    source: Source
+    source: SourceInfo
     model: Model
     timings_ms: dict[str, float]
     notice: Literal["research_only_not_a_diagnosis"] = NOTICE_CODE
@@ -141,7 +128,7 @@ class Screener:
             events=gated.events,
             conditions=conditions,
             quality=quality,
-            source=Source.model_validate(vars(waveform.source)),
+            source=waveform.source,
             model=self._model,
             timings_ms=clock.total(),
         )

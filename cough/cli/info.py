@@ -24,7 +24,7 @@ def info(
         common.report(error, str(file))
         raise typer.Exit(common.FAILED) from error
     quality = assess(waveform)
-    facts = {**vars(waveform.source), **quality.model_dump(mode="json", exclude={"duration_s"})}
+    facts = {**waveform.source.model_dump(), **quality.model_dump(mode="json", exclude={"duration_s"})}
     reasons = judge(quality)
     if json_lines:
         listed = [reason.model_dump(mode="json") for reason in reasons]
