@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from cough.audio import SAMPLE_RATE_HZ, Float32, Waveform
 from cough.gate import CoughEvent
@@ -33,11 +33,23 @@ _BLOCK = 400
 """Samples in a 25 ms level block."""
 
 
+DEFAULT_SEVERITY: dict[ReasonCode, Severity] = {
+    "too_short": "block",
+    "too_long": "block",
+    "silent": "block",
+    "too_quiet": "warn",
+    "clipped": "warn",
+    "too_noisy": "warn",
+    "no_cough": "block",
+    "too_few_coughs": "warn",
+}
+
+
 class QualityConfig(BaseModel):
     """Limits, and what crossing one means: ``block`` asks for a new recording, ``warn`` only says.
 
     Defaults block only where a measurement would be meaningless. How many cough clips of the test
-    fold each rule touches stands in the bundle's ``metrics.quality``.
+    fold each rule touched when a bundle was made stands in its ``metrics.quality``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,16 +69,13 @@ class QualityConfig(BaseModel):
     """``too_noisy`` below."""
     min_coughs: int = 2
     """``too_few_coughs`` below (and above 0)."""
-    severity: dict[ReasonCode, Severity] = {
-        "too_short": "block",
-        "too_long": "block",
-        "silent": "block",
-        "too_quiet": "warn",
-        "clipped": "warn",
-        "too_noisy": "warn",
-        "no_cough": "block",
-        "too_few_coughs": "warn",
-    }
+    severity: dict[ReasonCode, Severity] = DEFAULT_SEVERITY
+    """Codes that are left out keep their default."""
+
+    @field_validator("severity")
+    @classmethod
+    def _over_defaults(cls, given: dict[ReasonCode, Severity]) -> dict[ReasonCode, Severity]:
+        return {**DEFAULT_SEVERITY, **given}
 
 
 class Reason(BaseModel):
@@ -142,7 +151,7 @@ def judge(report: QualityReport, config: QualityConfig | None = None) -> tuple[R
     config = config or QualityConfig()
     reasons = []
     for code, value, limit in _findings(report, config):
-        severity = config.severity.get(code, "warn")
+        severity = config.severity[code]
         if severity != "ignore":
             blocking = severity == "block"
             message = RE_RECORD[code]

@@ -127,6 +127,7 @@ def test_severity_is_configuration(tone: Tone) -> None:
     warn = QualityConfig(severity={"too_short": "warn"})
     assert [r.blocking for r in judge(report, warn)] == [False]
     assert judge(report, QualityConfig(severity={"too_short": "ignore"})) == ()
+    assert QualityConfig(severity={"too_short": "warn"}).severity["no_cough"] == "block"
 
 
 def test_reasons_carry_value_limit_and_sentence(tone: Tone) -> None:
