@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-CORPUS ?= ../shared/corpus
+CORPUS ?= $(or $(COUGH_CORPUS),../shared/corpus)
 CONFIG ?= training/default.toml
 
 .PHONY: demo test lint train bench examples serve clean
