@@ -24,15 +24,13 @@ import av.error
 import av.stream
 import numpy as np
 import numpy.typing as npt
-import soxr
 from pydantic import BaseModel, ConfigDict
 
 from cough import container, errors
+from cough.mixer import SAMPLE_RATE_HZ as SAMPLE_RATE_HZ
+from cough.mixer import Float32 as Float32
+from cough.mixer import Mixer
 
-SAMPLE_RATE_HZ = 16_000
-_CEILING = 0.985
-
-Float32: TypeAlias = npt.NDArray[np.float32]
 AudioSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]"
 
 
@@ -108,7 +106,7 @@ class Waveform:
         channels = 1 if array.ndim == 1 else array.shape[1]
         if not array.size:
             raise errors.EmptyInput("There are no samples.")
-        mixer = _Mixer(rate_hz, channels)
+        mixer = Mixer(rate_hz, channels)
         mono = np.concatenate([mixer.push(array.reshape(len(array), channels).T), mixer.flush()])
         if not len(mono):
             raise errors.EmptyInput("There are no samples.")
@@ -244,7 +242,7 @@ class _Drained(NamedTuple):
 
 
 def _drain(opened: av.container.InputContainer, stream: av.AudioStream, limits: DecodeLimits) -> _Drained:
-    mixers: list[_Mixer] = []
+    mixers: list[Mixer] = []
     chunks: list[Float32] = [np.zeros(0, np.float32)]
     decoded_s = end_s = 0.0
     for frame in _frames(opened, stream, limits):
@@ -254,7 +252,7 @@ def _drain(opened: av.container.InputContainer, stream: av.AudioStream, limits: 
             _check_channels(n_channels, limits)
             if mixers:
                 chunks.append(mixers[-1].flush())
-            mixers.append(_Mixer(frame.sample_rate, n_channels))
+            mixers.append(Mixer(frame.sample_rate, n_channels))
         seconds = frame.samples / frame.sample_rate
         decoded_s += seconds
         if decoded_s > limits.max_seconds + 1e-6:  # adding up frames rounds
@@ -327,76 +325,6 @@ def _decoder(stream: av.AudioStream) -> av.AudioCodecContext:
     decoder.sample_rate = stream.codec_context.sample_rate
     decoder.layout = stream.codec_context.layout
     return decoder
-
-
-class _Mixer:
-    """Averages channels and resamples about a second at a time, so that little is ever held."""
-
-    def __init__(self, rate_hz: int, channels: int) -> None:
-        self.rate_hz = rate_hz
-        self.channels = channels
-        self._loud = self._seen = 0
-        self._pending: list[npt.NDArray[Any]] = []
-        self._pending_samples = 0
-        self._resampler = (
-            None
-            if rate_hz == SAMPLE_RATE_HZ
-            else soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32", quality="HQ")
-        )
-
-    def push(self, chunk: npt.NDArray[Any]) -> Float32:
-        """(n_channels, n) of the source's type and rate in; (m,) at 16 kHz out, m often 0."""
-        self._pending.append(chunk)
-        self._pending_samples += chunk.shape[1]
-        if self._pending_samples < self.rate_hz:
-            return np.zeros(0, np.float32)
-        return self._resample(last=False)
-
-    @property
-    def clipped_fraction(self) -> float:
-        """Share of samples so far, of all channels, at 98.5 % of full scale or beyond."""
-        return self._loud / self._seen if self._seen else 0.0
-
-    @property
-    def seconds(self) -> float:
-        """Duration of what was mixed so far."""
-        return self._seen / self.channels / self.rate_hz
-
-    def flush(self) -> Float32:
-        """What is left; the mixer is spent afterwards."""
-        return self._resample(last=True)
-
-    def _resample(self, *, last: bool) -> Float32:
-        nothing = np.zeros(0, np.float32)
-        mono = self._mix(np.concatenate(self._pending, axis=1)) if self._pending else nothing
-        self._pending, self._pending_samples = [], 0
-        if self._resampler is None:
-            return mono
-        return cast(Float32, self._resampler.resample_chunk(mono, last=last))
-
-    def _mix(self, chunk: npt.NDArray[Any]) -> Float32:
-        samples = _to_float(chunk)
-        # Lossy codecs decode flat tops to something around full scale, on either side of it.
-        self._loud += int((np.abs(samples) >= _CEILING).sum())
-        self._seen += samples.size
-        # In float64: the mean of two float32 extremes must not overflow.
-        mono = samples[0] if self.channels == 1 else samples.mean(axis=0, dtype=np.float64)
-        if not np.isfinite(mono).all():
-            raise errors.NonFiniteSamples("The recording holds NaN or infinite samples.")
-        # What players do with float files beyond full scale; also keeps the resampler finite.
-        return np.asarray(np.clip(mono, -1.0, 1.0), np.float32)
-
-
-def _to_float(array: npt.NDArray[Any]) -> Float32:
-    """Full-scale integers of any width, or floats, to float32 in [-1, 1)."""
-    if np.issubdtype(array.dtype, np.unsignedinteger):
-        half = float(np.iinfo(array.dtype).max // 2 + 1)
-        return np.asarray((array.astype(np.float64) - half) / half, np.float32)
-    if np.issubdtype(array.dtype, np.integer):
-        full_scale = np.float32(-float(np.iinfo(array.dtype).min))
-        return np.asarray(array.astype(np.float32) / full_scale, np.float32)
-    with np.errstate(over="ignore"):  # a double beyond float32 becomes inf and is refused later
-        return array.astype(np.float32)
 
 
 def _check_channels(channels: int, limits: DecodeLimits) -> None:

@@ -34,7 +34,7 @@ from training.stages import PROJECT, code_version, load_weights, run_stage, save
 from training.waves import read_waves, write_waves
 
 LIBRARIES = ("torch", "torchaudio", "onnx", "onnxruntime", "numpy", "scikit-learn", "librosa", "av", "soxr")
-_DECODING = ("cough.audio", "training.codecs", "training.waves")
+_DECODING = ("cough.audio", "cough.container", "cough.mixer", "training.codecs", "training.waves")
 _NETWORKS = ("training.augment", "training.frontend", "training.networks")
 
 
