@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,15 @@ from cough.evaluation.metrics import (
 from cough.gate import CoughGate
 from cough.messages import RE_RECORD
 from cough.quality import assess, judge
+from training.clips import is_silent
 from training.config import TrainingConfig
 from training.corpus import VOCAL_HARD, Corpus, Teacher
 from training.export import check_parity, export_encoder, export_gate, gate_module
 from training.heads import COVERAGE, collect, covid_rows, train_head
+from training.loso import Heldout, part_of
 from training.networks import GATE_HOP_S, EncoderNetwork, GateNetwork
 from training.probe import esc50_probe
-from training.scoring import HOP, clip_scores, frame_logits
+from training.scoring import HOP, clip_scores
 from training.waves import Waves
 
 EXIT_RATIO = 0.5
@@ -56,7 +59,8 @@ class Parts:
     waves: Waves
     teacher: Teacher
     training: np.ndarray
-    tuning: np.ndarray
+    heldout: Heldout
+    """Of the training folds, by gates that never heard the source."""
     gate: GateNetwork
     encoder: EncoderNetwork
 
@@ -81,7 +85,7 @@ def assemble(
         code_version=code,
         config=config.model_dump(mode="json"),
         data_hash=parts.corpus.data_hash,
-        licences=parts.corpus.licences(np.concatenate([parts.training, parts.tuning])),
+        licences=parts.corpus.licences(parts.training),
         seed=config.seed,
         libraries=libraries,
         teacher="EfficientAT mn04 (MIT), trained on AudioSet; its outputs on this corpus only",
@@ -133,11 +137,11 @@ def _bundle(
 
 
 def _gate(parts: Parts, config: TrainingConfig) -> tuple[GateSpec, bytes, float]:
-    """Calibrate on the tuning recordings, choose the threshold there, export."""
+    """Calibrate on what gates that never heard a source say of it, choose the threshold there, export."""
     recordings = parts.corpus.recordings
-    labels = np.array([recordings[r].is_cough for r in parts.tuning], dtype=int)
-    people = len({recordings[r].group_id for r in parts.tuning[labels == 1]})
-    logits = frame_logits(parts.gate, parts.waves, parts.tuning)
+    rows, logits = calibration_clips(parts, config)
+    labels = np.array([recordings[r].is_cough for r in rows], dtype=int)
+    people = len({recordings[r].group_id for r in rows[labels == 1]})
     slope, shift = calibrate(logits, labels, config.gate.score_frames)
     scores = clip_scores(logits, config.gate.score_frames, slope=slope, shift=shift)
     target = config.gate.target_sensitivity
@@ -153,19 +157,55 @@ def _gate(parts: Parts, config: TrainingConfig) -> tuple[GateSpec, bytes, float]
         merge_gap_s=2 * GATE_HOP_S,
         threshold_chosen=(
             f"Highest score with {target:.0%} sensitivity on {int(labels.sum())} cough clips of {people} "
-            f"groups, half of fold {config.tune_fold}, which were not trained on (at most "
-            f"{config.gate.tuning_clips_per_group} clips a group); specificity there, on "
-            f"{int((1 - labels).sum())} clips: {specificity(labels, scores, threshold=threshold):.4f}."
+            f"groups (folds {', '.join(map(str, config.train_folds))}; at most "
+            f"{config.gate.calibration_clips_per_group} clips a group; none silent), each scored by a gate "
+            f"that never heard its source; specificity there, on {int((1 - labels).sum())} clips: "
+            f"{specificity(labels, scores, threshold=threshold):.4f}."
         ),
         calibration=(
             f"Logistic on frame logits (slope {slope:.4f}, shift {shift:.4f}), fitted to clip scores of the "
             f"same recordings; expected calibration error there "
-            f"{expected_calibration_error(labels, scores):.4f}."
+            f"{expected_calibration_error(labels, scores):.4f}, and with the parameters fitted to the other "
+            f"parts of the sources {cross_calibration_error(parts, rows, logits, config):.4f}."
         ),
     )
     onnx = export_gate(parts.gate, slope=slope, shift=shift)
     parity = check_parity(gate_module(parts.gate, slope=slope, shift=shift), onnx, _parity_clips(parts))
     return spec, onnx, parity
+
+
+def calibration_clips(parts: Parts, config: TrainingConfig) -> tuple[np.ndarray, list[np.ndarray]]:
+    """(rows, frame logits) of held-out recordings whose label can be true, a few a group."""
+    recordings = parts.corpus.recordings
+    random = np.random.default_rng([config.seed, 13])
+    seen: Counter[str] = Counter()
+    kept = []
+    for i in random.permutation(len(parts.heldout.rows)):
+        recording = recordings[parts.heldout.rows[i]]
+        if recording.is_cough is None or is_silent(parts.waves.samples(int(parts.heldout.rows[i]))):
+            continue
+        seen[recording.group_id] += 1
+        if seen[recording.group_id] <= config.gate.calibration_clips_per_group:
+            kept.append(i)
+    kept.sort()
+    return parts.heldout.rows[kept], [parts.heldout.logits[i] for i in kept]
+
+
+def cross_calibration_error(
+    parts: Parts, rows: np.ndarray, logits: list[np.ndarray], config: TrainingConfig
+) -> float:
+    """ECE where each part of the sources is calibrated by what was fitted to the other parts."""
+    recordings = parts.corpus.recordings
+    labels = np.array([recordings[r].is_cough for r in rows], dtype=int)
+    part = np.array([part_of(recordings[r].source) for r in rows])
+    scores = np.empty(len(rows))
+    for p in np.unique(part):
+        fitted, applied = np.flatnonzero(part != p), np.flatnonzero(part == p)
+        slope, shift = calibrate([logits[i] for i in fitted], labels[fitted], config.gate.score_frames)
+        scores[applied] = clip_scores(
+            [logits[i] for i in applied], config.gate.score_frames, slope=slope, shift=shift
+        )
+    return expected_calibration_error(labels, scores)
 
 
 def calibrate(logits: list[np.ndarray], labels: np.ndarray, score_frames: int) -> tuple[float, float]:
@@ -280,7 +320,7 @@ def _round(x: float) -> float:
 
 def _parity_clips(parts: Parts) -> list[np.ndarray]:
     """About forty real recordings, padded to whole hops."""
-    rows = parts.tuning[:: max(1, len(parts.tuning) // 40)]
+    rows = parts.training[:: max(1, len(parts.training) // 40)]
     return [_whole_hops(parts.waves.samples(int(row))) for row in rows]
 
 

@@ -15,6 +15,7 @@ claimed for single 40 ms frames, and why:
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +44,12 @@ EVENT_WEIGHT = {
     "brushing_teeth": 2.0,
 }
 """How much more often a sound that is easily taken for a cough is shown than its number says."""
+MINING_GAIN = 8.0
+"""How much more often a clip without a cough is drawn once it is surely taken for one."""
+SURELY_COUGH, SURELY_OTHER = 0.9, 0.05
+"""Held-out scores beyond which an unlabelled clip gets a label."""
+NOTHING_HEARD, TEACHER_HEARS_NOTHING = 0.02, -4.0
+"""A "cough" clip below both, the held-out score and the teacher's logit, is not learnt from."""
 SINGLE_COUGH_S = 0.8
 """A clip labelled cough and no longer than this is one cough from end to end."""
 
@@ -71,6 +78,8 @@ class Crop:
 class GateBatch:
     """One batch; B clips of T samples, F = T // 640 frames, K teacher windows in all."""
 
+    rows: np.ndarray
+    """(B,) which recording each clip comes from; -1: synthetic."""
     wave: Tensor
     """(B, T) clean crops."""
     other: Tensor
@@ -99,9 +108,17 @@ class GateClips:
     """Draws batches from the training rows of a corpus."""
 
     def __init__(
-        self, corpus: Corpus, waves: Waves, teacher: Teacher, rows: np.ndarray, config: TrainingConfig
+        self,
+        corpus: Corpus,
+        waves: Waves,
+        teacher: Teacher,
+        rows: np.ndarray,
+        config: TrainingConfig,
+        *,
+        synthetic: Sequence[np.ndarray] = (),
+        heldout_scores: np.ndarray | None = None,
     ) -> None:
-        self.corpus, self.waves, self.config = corpus, waves, config
+        self.corpus, self.waves, self.config, self.synthetic = corpus, waves, config, synthetic
         self.random = np.random.default_rng([config.seed, 3])
         self.length = round(config.gate.crop_s * SAMPLE_RATE_HZ)
         n = len(corpus.recordings)
@@ -116,9 +133,10 @@ class GateClips:
             n,
         )
         self._cough_column = teacher.logits[:, teacher.classes.index("Cough")].astype(np.float32)
-        self.label, self.weight = self._labels(teacher.clip_scores(n))
+        self.label, self.weight = self._labels(teacher.clip_scores(n), heldout_scores)
         self.rows = rows
-        self.probability = self._sampling(rows)
+        self.drawn = self.probability = self._sampling(rows)
+        self.mistaken = np.zeros(n, np.float32)
         negative = np.array([self._kind(r) is False for r in rows])
         self.negative_rows = rows[negative]
         self.negative_probability = self.probability[negative] / self.probability[negative].sum()
@@ -126,21 +144,46 @@ class GateClips:
     def _kind(self, row: int) -> bool | None:
         return self.corpus.recordings[row].is_probably_cough
 
-    def _labels(self, teacher_scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Clip labels and how far they are believed (0-1), for all rows."""
+    def _labels(
+        self, teacher_scores: np.ndarray, heldout_scores: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Clip labels and how far they are believed (0-1), for all rows.
+
+        ``heldout_scores``: (n_recordings,) what a gate that never saw a recording's source makes of
+        it, NaN where there is none. It labels what nobody labelled where it is sure, and overrules
+        "cough" where the teacher hears nothing either.
+        """
         n = len(self.corpus.recordings)
         label, weight = np.zeros(n, np.float32), np.ones(n, np.float32)
+        heard = np.full(n, np.nan) if heldout_scores is None else heldout_scores
         for i, recording in enumerate(self.corpus.recordings):
             kind = recording.is_probably_cough
-            if kind is None:
-                label[i] = 1.0
-                weight[i] = 0.5 * (teacher_scores[i] > COUGH_LOGIT_FIRM)
-            else:
+            if kind is not None:
                 label[i] = kind
                 weight[i] = 1.0 if recording.is_cough is not None else 0.7
+                if kind and heard[i] < NOTHING_HEARD and teacher_scores[i] < TEACHER_HEARS_NOTHING:
+                    weight[i] = 0.0
+            elif heard[i] > SURELY_COUGH or teacher_scores[i] > COUGH_LOGIT_FIRM:
+                label[i], weight[i] = 1.0, 0.5
+            else:
+                label[i], weight[i] = 0.0, 0.5 * (heard[i] < SURELY_OTHER)
             if label[i] == 1 and is_silent(self.waves.samples(i)):
                 weight[i] = 0.0
         return label, weight
+
+    def remember(self, rows: np.ndarray, probability: np.ndarray) -> None:
+        """Note how far each drawn clip was taken for a cough; ``mine`` uses it."""
+        real = rows >= 0
+        self.mistaken[rows[real]] += 0.5 * (probability[real] - self.mistaken[rows[real]])
+
+    def mine(self) -> None:
+        """From now on draw clips without a cough more often, the more they were taken for one."""
+        wrong = np.where(self.label[self.rows] == 0, self.mistaken[self.rows], 0.0)
+        drawn = self.probability * (1.0 + MINING_GAIN * wrong)
+        other = self.label[self.rows] == 0
+        # Their share among all clips stays.
+        drawn[other] *= self.probability[other].sum() / drawn[other].sum()
+        self.drawn = drawn / drawn.sum()
 
     def _sampling(self, rows: np.ndarray) -> np.ndarray:
         """Sources, and events within negatives, count by the root of their size."""
@@ -162,7 +205,8 @@ class GateClips:
 
     def batch(self, size: int) -> GateBatch:
         """Draw ``size`` clips with replacement."""
-        rows = self.random.choice(self.rows, size=size, p=self.probability)
+        rows = self.random.choice(self.rows, size=size, p=self.drawn)
+        clip_label, clip_weight = self.label[rows], self.weight[rows]
         others = self.random.choice(self.negative_rows, size=size, p=self.negative_probability)
         frames = self.length // HOP
         wave = np.zeros((size, self.length), np.float32)
@@ -171,6 +215,13 @@ class GateClips:
         frame_weight = np.ones((size, frames), np.float32)
         logits, embeddings = [], []
         for i, row in enumerate(rows):
+            mixed = self.waves.samples(others[i])
+            start = int(self.random.integers(0, max(1, len(mixed) - self.length + 1)))
+            other[i] = np.resize(mixed[start : start + self.length], self.length)
+            if self._is_synthetic(row):
+                wave[i] = self._synthetic_clip()
+                rows[i], clip_weight[i] = -1, 1.0
+                continue
             crop = self._crop(row)
             phone = self.random.random() < self.config.augment.codec_probability
             speed = self._speed()
@@ -182,20 +233,34 @@ class GateClips:
             heard_frames = frames if speed == 1.0 else 0
             logits.append(self._logits.inside(row, crop, i, heard_frames))
             embeddings.append(self._embeddings.inside(row, crop, i, heard_frames))
-            mixed = self.waves.samples(others[i])
-            start = int(self.random.integers(0, max(1, len(mixed) - self.length + 1)))
-            piece = mixed[start : start + self.length]
-            other[i] = np.resize(piece, self.length)
         return GateBatch(
+            rows,
             torch.from_numpy(wave),
             torch.from_numpy(other),
-            torch.from_numpy(self.label[rows]),
-            torch.from_numpy(self.weight[rows]),
+            torch.from_numpy(clip_label),
+            torch.from_numpy(clip_weight),
             torch.from_numpy(frame_label),
-            torch.from_numpy(frame_weight * self.weight[rows, None]),
+            torch.from_numpy(frame_weight * clip_weight[:, None]),
             *_stack(logits),
             *_stack(embeddings),
         )
+
+    def _is_synthetic(self, row: int) -> bool:
+        """Whether to show a synthetic sound in the place of this recording, which holds no cough."""
+        return (
+            bool(self.synthetic)
+            and self.label[row] == 0
+            and self.random.random() < self.config.gate.synthetic_share
+        )
+
+    def _synthetic_clip(self) -> np.ndarray:
+        """A synthetic sound somewhere in a training clip, sped up or slowed down like the others."""
+        samples = change_speed(self.synthetic[int(self.random.integers(len(self.synthetic)))], self._speed())
+        samples = samples[: self.length]
+        clip = np.zeros(self.length, np.float32)
+        at = int(self.random.integers(0, self.length - len(samples) + 1))
+        clip[at : at + len(samples)] = samples
+        return clip
 
     def _crop(self, row: int) -> Crop:
         """A part of the recording, around something loud where brevity or a cough is at stake."""

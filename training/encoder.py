@@ -103,6 +103,8 @@ def train_encoder(
     torch.set_num_threads(config.threads)
     e = config.encoder
     network = build_encoder(config, teacher)
+    if e.bfloat16:
+        network.trunk.to(memory_format=torch.channels_last)
     windows = EncoderWindows(corpus, waves, teacher, rows, config)
     augment = Augmenter(config.augment, rooms, seed=config.seed + 1)
     steps = len(windows.rows) // e.batch_size
@@ -120,7 +122,8 @@ def train_encoder(
                 wave, embedding, logits = windows.batch(e.batch_size)
                 with torch.no_grad():
                     features = augment.mask(network.features(augment(wave)))
-                student = network.embed(features) * scale
+                with torch.autocast("cpu", dtype=torch.bfloat16, enabled=e.bfloat16):
+                    student = network.embed(features).float() * scale
                 loss = F.mse_loss(network.teacher_embedding(student), embedding)
                 loss = loss + e.class_loss * F.mse_loss(network.teacher_logits(student), logits)
                 optimiser.zero_grad(set_to_none=True)

@@ -49,6 +49,15 @@ class LogMel(nn.Module):
         filters = mel_filters(n_mels=n_mels, fmin_hz=fmin_hz, fmax_hz=fmax_hz)
         self.register_buffer("filters", torch.tensor(filters, dtype=torch.float32))
 
+    def by_fft(self, wave: Tensor) -> Tensor:
+        """``forward`` by FFT: the same within rounding and several times faster, but exports badly."""
+        side = (N_FFT - HOP) // 2
+        window = self.kernel[0, 0]  # the cosine of bin 0 is the window itself
+        padded = nn.functional.pad(wave, (side, side))
+        spectrum = torch.stft(padded, N_FFT, HOP, window=window, center=False, return_complex=True)
+        power = spectrum.real.square() + spectrum.imag.square()
+        return torch.log(self.filters @ power + 1e-14) * DB_PER_NEPER_POWER
+
     def forward(self, wave: Tensor) -> Tensor:
         side = (N_FFT - HOP) // 2
         padded = nn.functional.pad(wave[:, None, :], (side, side))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,8 @@ def train_gate(
     rooms: list[np.ndarray],
     config: TrainingConfig,
     *,
+    synthetic: Sequence[np.ndarray] = (),
+    heldout_scores: np.ndarray | None = None,
     log: Path | None = None,
     after_epoch: Callable[[int, GateNetwork], None] | None = None,
 ) -> GateNetwork:
@@ -52,12 +54,19 @@ def train_gate(
     ----------
     rows : indices into ``corpus.recordings``; whoever calls keeps test rows out
     rooms : impulse responses, each (n_samples,)
+    synthetic : extra sounds without a cough, each (n_samples,) float32 at 16 kHz
+    heldout_scores : (n_recordings,), see ``GateClips``
     log : JSON lines, one an epoch, if given
     """
     torch.set_num_threads(config.threads)
     network = build_gate(config, teacher)
+    if config.gate.bfloat16:
+        network.trunk.to(memory_format=torch.channels_last)  # 1.3 times faster in bfloat16
     average = copy.deepcopy(network).eval()
-    clips = GateClips(corpus, waves, teacher, rows, config)
+    clips = GateClips(
+        corpus, waves, teacher, rows, config, synthetic=synthetic, heldout_scores=heldout_scores
+    )
+    mixup = np.random.default_rng([config.seed, 17])
     augment = Augmenter(config.augment, rooms, seed=config.seed)
     g = config.gate
     steps = g.clips_per_epoch // g.batch_size
@@ -72,7 +81,9 @@ def train_gate(
             began = time.perf_counter()
             totals: dict[str, float] = {}
             for _ in range(steps):
-                losses = gate_losses(network, clips.batch(g.batch_size), augment, config)
+                batch = clips.batch(g.batch_size)
+                losses, probability = gate_losses(network, batch, augment, config, mixup)
+                clips.remember(batch.rows, probability)
                 optimiser.zero_grad(set_to_none=True)
                 torch.stack(list(losses.values())).sum().backward()
                 torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -82,6 +93,8 @@ def train_gate(
                 for name, loss in losses.items():
                     totals[name] = totals.get(name, 0.0) + float(loss.detach()) / steps
                 progress.advance(bar)
+            if g.hard_negative_mining:
+                clips.mine()
             if log is not None:
                 entry = {"epoch": epoch, "seconds": round(time.perf_counter() - began, 1), **totals}
                 with open(log, "a") as file:
@@ -92,22 +105,38 @@ def train_gate(
 
 
 def gate_losses(
-    network: GateNetwork, batch: GateBatch, augment: Augmenter, config: TrainingConfig
-) -> dict[str, Tensor]:
-    """Weighted loss terms of one augmented batch."""
+    network: GateNetwork,
+    batch: GateBatch,
+    augment: Augmenter,
+    config: TrainingConfig,
+    mixup: np.random.Generator,
+) -> tuple[dict[str, Tensor], np.ndarray]:
+    """Weighted loss terms of one augmented batch, and the (B,) clip probabilities it now gets."""
     g = config.gate
+    clip_label, frame_label = batch.clip_label, batch.frame_label
+    clip_weight, frame_weight = batch.clip_weight, batch.frame_weight
     with torch.no_grad():
         mixed = torch.from_numpy(augment.random.random(len(batch.wave)) < config.augment.mix_probability)
         wave = augment(augment.mix(batch.wave, batch.other, mixed))
         features = augment.mask(network.features(wave))
-    hidden = network.frames(features)
+        if mixup.random() < g.mixup_probability:
+            share = float(mixup.beta(0.4, 0.4))
+            partner = torch.from_numpy(mixup.permutation(len(features)))
+            features = torch.lerp(features[partner], features, share)
+            clip_label = torch.lerp(clip_label[partner], clip_label, share)
+            frame_label = torch.lerp(frame_label[partner], frame_label, share)
+            clip_weight = torch.minimum(clip_weight, clip_weight[partner])
+            frame_weight = torch.minimum(frame_weight, frame_weight[partner])
+            mixed = torch.ones_like(mixed)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=g.bfloat16):
+        hidden = network.frames(features).float()
     logits = network.cough(hidden)[:, 0]
     clip_logit = clip_logits(logits, g.score_frames)
-    clip = F.binary_cross_entropy_with_logits(clip_logit, batch.clip_label, reduction="none")
-    frame = F.binary_cross_entropy_with_logits(logits, batch.frame_label, reduction="none")
+    clip = F.binary_cross_entropy_with_logits(clip_logit, clip_label, reduction="none")
+    frame = F.binary_cross_entropy_with_logits(logits, frame_label, reduction="none")
     losses = {
-        "clip": (clip * batch.clip_weight).mean(),
-        "frame": g.frame_loss * (frame * batch.frame_weight).mean(),
+        "clip": (clip * clip_weight).mean(),
+        "frame": g.frame_loss * (frame * frame_weight).mean(),
     }
     # What the teacher heard in the clean clip is no longer true of a mixture.
     keep = ~mixed
@@ -124,7 +153,7 @@ def gate_losses(
             batch.embedding_frame,
             batch.embedding_target,
         )
-    return losses
+    return losses, torch.sigmoid(clip_logit.detach()).numpy()
 
 
 def clip_logits(frame_logits: Tensor, score_frames: int) -> Tensor:

@@ -108,7 +108,7 @@ class GateNetwork(nn.Module):
 
     def features(self, wave: Tensor) -> Tensor:
         """(batch, n_samples) -> level-free log-mel (batch, 64, n_samples // 160)."""
-        return self.level(self.mel(wave))
+        return self.level(self.mel.by_fft(wave) if self.training else self.mel(wave))
 
     def frames(self, features: Tensor) -> Tensor:
         """Level-free log-mel -> hidden frames (batch, width_out, n_samples // 640)."""
@@ -143,7 +143,7 @@ class EncoderNetwork(nn.Module):
 
     def features(self, wave: Tensor) -> Tensor:
         """(batch, n_samples) -> level-free log-mel (batch, 64, n_samples // 160)."""
-        return self.level(self.mel(wave))
+        return self.level(self.mel.by_fft(wave) if self.training else self.mel(wave))
 
     def embed(self, features: Tensor) -> Tensor:
         """Level-free log-mel -> (batch, embedding_size), rows of unit length."""

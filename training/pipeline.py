@@ -3,12 +3,13 @@
     make train                                             # the shipped bundle
     python -m training.pipeline --config training/default.toml
     python -m training.pipeline --set gate.epochs=1 --set gate.clips_per_epoch=320 \\
-        --set encoder.epochs=1 --out runs/tiny             # a tiny one, in minutes
+        --set loso.epochs=1 --set encoder.epochs=1 --out runs/tiny             # a tiny one, in minutes
 
-Stages: decode the corpus, train the gate, train the encoder, assemble (calibrate, export, heads,
-evaluate). Each is kept in ``.cache`` under the hash of its inputs (data, config, the code that
-matters to it), so an interrupted or repeated run picks up where it can. Folds 1-4 train and tune;
-fold 5 only tests.
+Stages: decode the corpus, train four short gates each without a part of the sources, train the
+gate, train the encoder, assemble (calibrate, export, heads, evaluate). Each is kept in ``.cache``
+under the hash of its inputs (data, config, the code that matters to it), so an interrupted or
+repeated run picks up where it can. Folds 1-4 train and tune; fold 5 only tests. Synthetic speech
+needs espeak-ng (Debian: ``apt-get install espeak-ng``).
 """
 
 from __future__ import annotations
@@ -17,61 +18,59 @@ import argparse
 import hashlib
 import os
 import shutil
-from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from cough.bundle import DEFAULT_BUNDLE
 from training.assemble import Parts, assemble
-from training.clips import is_silent
 from training.config import TrainingConfig, read_config
-from training.corpus import Corpus, Recording, Teacher, corpus_path
+from training.corpus import Corpus, Teacher, corpus_path
 from training.encoder import build_encoder, train_encoder
 from training.gate import build_gate, train_gate
+from training.loso import (
+    N_PARTS,
+    Heldout,
+    Job,
+    leave_sources_out,
+    licensed,
+    room_rows,
+    synthetic_sounds,
+)
 from training.stages import PROJECT, code_version, load_weights, run_stage, save_weights, source_hash
 from training.waves import read_waves, write_waves
 
 LIBRARIES = ("torch", "torchaudio", "onnx", "onnxruntime", "numpy", "scikit-learn", "librosa", "av", "soxr")
 _DECODING = ("cough.audio", "cough.container", "cough.mixer", "training.codecs", "training.waves")
 _NETWORKS = ("training.augment", "training.frontend", "training.networks")
+GATE_SOURCES = (
+    *_NETWORKS,
+    "training.clips",
+    "training.corpus",
+    "training.gate",
+    "training.nearcoughs",
+    "training.synth",
+)
 
 
-def split(corpus: Corpus, config: TrainingConfig) -> tuple[np.ndarray, np.ndarray]:
-    """(training rows, tuning rows) of the training folds, disjoint in groups."""
-
-    def usable(r: Recording) -> bool:
-        return r.is_clip and _licensed(r, config) and r.fold in config.train_folds
-
-    training = corpus.where(lambda r: usable(r) and not in_tuning(r, config))
-    tuning = corpus.where(lambda r: usable(r) and in_tuning(r, config) and r.is_cough is not None)
-    random = np.random.default_rng([config.seed, 13])
-    seen: Counter[str] = Counter()
-    kept = []
-    for row in random.permutation(tuning):
-        group = corpus.recordings[row].group_id
-        seen[group] += 1
-        if seen[group] <= config.gate.tuning_clips_per_group:
-            kept.append(row)
-    return training, np.sort(np.array(kept, dtype=np.int64))
+def training_rows(corpus: Corpus, config: TrainingConfig) -> np.ndarray:
+    """Clips of the training folds that the tier of licences has."""
+    return corpus.where(lambda r: r.is_clip and licensed(r, config) and r.fold in config.train_folds)
 
 
-def room_rows(corpus: Corpus, config: TrainingConfig) -> np.ndarray:
-    """Impulse responses of the training folds."""
-    return corpus.where(
-        lambda r: r.event == "room_impulse_response" and _licensed(r, config) and r.fold in config.train_folds
-    )
-
-
-def _licensed(recording: Recording, config: TrainingConfig) -> bool:
-    return config.licences == "all" or recording.licence_class == "open"
-
-
-def in_tuning(recording: Recording, config: TrainingConfig) -> bool:
-    """Half the groups of the tuning fold, by a stable hash of their name."""
-    half = sum(recording.group_id.encode()) % 2 == 0
-    return recording.fold == config.tune_fold and half
+def loso_jobs(
+    corpus: Corpus, waves_folder: Path, cache: Path, config: TrainingConfig, shared: dict[str, Any]
+) -> list[Job]:
+    """One gate without each part of the sources: few epochs, one thread, labels as they are given."""
+    gate = config.gate.model_copy(update={"epochs": config.loso.epochs, "relabel": False})
+    short = config.model_copy(update={"gate": gate, "threads": 1})
+    inputs = {
+        **{key: shared[key] for key in ("labels", "teacher", "waves", "libraries")},
+        "source": source_hash([*GATE_SOURCES, "training.loso", "training.scoring"]),
+    }
+    return [Job(part, short, corpus.root, waves_folder, cache, inputs) for part in range(N_PARTS)]
 
 
 def train(config: TrainingConfig, *, corpus_root: Path, cache: Path, out: Path) -> Path:
@@ -79,16 +78,14 @@ def train(config: TrainingConfig, *, corpus_root: Path, cache: Path, out: Path) 
     corpus = Corpus.read(corpus_root)
     teacher = Teacher.read(corpus)
     version_at_start = code_version()
-    waves = read_waves(
-        run_stage(
-            cache,
-            "waves",
-            {"data": corpus.data_hash, "seed": config.seed, "source": source_hash(_DECODING)},
-            lambda folder: write_waves(corpus, folder, seed=config.seed, workers=config.threads),
-        )
+    waves_folder = run_stage(
+        cache,
+        "waves",
+        {"data": corpus.data_hash, "seed": config.seed, "source": source_hash(_DECODING)},
+        lambda folder: write_waves(corpus, folder, seed=config.seed, workers=config.threads),
     )
-    training, tuning = split(corpus, config)
-    tuning = tuning[[not is_silent(waves.samples(int(row))) for row in tuning]]
+    waves = read_waves(waves_folder)
+    training = training_rows(corpus, config)
     rooms = [waves.samples(int(row)) for row in room_rows(corpus, config)]
     libraries = {name: version(name) for name in LIBRARIES}
     shared = {
@@ -101,6 +98,10 @@ def train(config: TrainingConfig, *, corpus_root: Path, cache: Path, out: Path) 
         "seed": config.seed,
         "augment": config.augment.model_dump(),
     }
+    jobs = loso_jobs(corpus, waves_folder, cache, config, shared)
+    loso_folders = leave_sources_out(jobs, processes=config.loso.processes)
+    heldout = Heldout.read(loso_folders)
+    scores = heldout.clip_scores(len(corpus.recordings), config.gate.score_frames)
 
     gate = build_gate(config, teacher)
     gate_folder = run_stage(
@@ -108,11 +109,22 @@ def train(config: TrainingConfig, *, corpus_root: Path, cache: Path, out: Path) 
         "gate",
         {
             **shared,
-            "config": config.gate.model_dump(exclude={"target_sensitivity", "tuning_clips_per_group"}),
-            "source": source_hash([*_NETWORKS, "training.corpus", "training.clips", "training.gate"]),
+            "config": config.gate.model_dump(exclude={"target_sensitivity", "calibration_clips_per_group"}),
+            "source": source_hash(GATE_SOURCES),
+            "heldout": [folder.name for folder in loso_folders] if config.gate.relabel else [],
         },
         lambda folder: save_weights(
-            train_gate(corpus, waves, teacher, training, rooms, config, log=folder / "log.jsonl"),
+            train_gate(
+                corpus,
+                waves,
+                teacher,
+                training,
+                rooms,
+                config,
+                synthetic=synthetic_sounds(config),
+                heldout_scores=scores if config.gate.relabel else None,
+                log=folder / "log.jsonl",
+            ),
             folder / "weights.npz",
         ),
     )
@@ -134,7 +146,7 @@ def train(config: TrainingConfig, *, corpus_root: Path, cache: Path, out: Path) 
     )
     load_weights(encoder, encoder_folder / "weights.npz")
 
-    parts = Parts(corpus, waves, teacher, training, tuning, gate, encoder)
+    parts = Parts(corpus, waves, teacher, training, heldout, gate, encoder)
     partial = out.with_name(f".{out.name}.partial{os.getpid()}")
     assemble(parts, config, code=version_at_start, libraries=libraries, out=partial)
     if out.exists():

@@ -48,7 +48,7 @@ def cough(random: np.random.Generator, *, voiced: bool = True) -> np.ndarray:
         shape = np.clip((time - onset) / tail_s, 0, 1)
         envelope = 1.8 * np.sin(np.pi * shape) ** 1.5
         pitch = random.uniform(240, 340) * (1 - 0.35 * shape)
-        voice = envelope * _glottis(pitch, random)
+        voice = envelope * glottis(pitch, random)
 
     formants = [
         (random.uniform(620, 820), 135),
@@ -57,7 +57,7 @@ def cough(random: np.random.Generator, *, voiced: bool = True) -> np.ndarray:
         (random.uniform(3500, 4100), 355),
         (random.uniform(5000, 5800), 700),
     ]
-    shaped = _vocal_tract(noise + voice, formants)
+    shaped = vocal_tract(noise + voice, formants)
     # The burst leaves the mouth before the tract rings: part of it stays unshaped.
     out = shaped / np.abs(shaped).max() + 0.1 * burst * flow
     out *= np.minimum(1, (n - np.arange(n)) / (0.02 * RATE))
@@ -99,9 +99,9 @@ def _voice(random: np.random.Generator, n: int) -> np.ndarray:
         length = int(random.uniform(0.12, 0.28) * RATE)
         shape = np.linspace(0, 1, length)
         pitch = base * (1 + 0.15 * np.sin(np.pi * shape + random.uniform(0, 6)))
-        source = _glottis(pitch, random) + 0.01 * random.standard_normal(length)
+        source = glottis(pitch, random) + 0.01 * random.standard_normal(length)
         vowel = vowels[random.integers(len(vowels))]
-        syllable = _vocal_tract(source, [(f, 60 + 0.05 * f) for f in vowel])
+        syllable = vocal_tract(source, [(f, 60 + 0.05 * f) for f in vowel])
         syllable *= np.sin(np.pi * shape) ** 0.6 / max(np.abs(syllable).max(), 1e-9)
         end = min(n, position + length)
         out[position:end] += syllable[: end - position]
@@ -109,7 +109,7 @@ def _voice(random: np.random.Generator, n: int) -> np.ndarray:
     return out
 
 
-def _glottis(pitch_hz: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def glottis(pitch_hz: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """A buzz at a changing pitch: a jittered phase through a Rosenberg-like pulse, differentiated."""
     jitter = 1 + 0.02 * lfilter([1], [1, -0.99], random.standard_normal(len(pitch_hz))) * 0.1
     phase = np.cumsum(pitch_hz * jitter / RATE) % 1.0
@@ -119,7 +119,7 @@ def _glottis(pitch_hz: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return np.diff(pulse, prepend=0.0) * 8
 
 
-def _vocal_tract(source: np.ndarray, formants: list[tuple[float, float]]) -> np.ndarray:
+def vocal_tract(source: np.ndarray, formants: list[tuple[float, float]]) -> np.ndarray:
     """Resonances (centre Hz, bandwidth Hz) in cascade, then radiation from the lips."""
     out = source
     for centre, width in formants:
