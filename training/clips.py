@@ -156,17 +156,19 @@ class GateClips:
         n = len(self.corpus.recordings)
         label, weight = np.zeros(n, np.float32), np.ones(n, np.float32)
         heard = np.full(n, np.nan) if heldout_scores is None else heldout_scores
+        labels = heard if self.config.gate.self_training else np.full(n, np.nan)
+        cleans = heard if self.config.gate.label_cleaning else np.full(n, np.nan)
         for i, recording in enumerate(self.corpus.recordings):
             kind = recording.is_probably_cough
             if kind is not None:
                 label[i] = kind
                 weight[i] = 1.0 if recording.is_cough is not None else 0.7
-                if kind and heard[i] < NOTHING_HEARD and teacher_scores[i] < TEACHER_HEARS_NOTHING:
+                if kind and cleans[i] < NOTHING_HEARD and teacher_scores[i] < TEACHER_HEARS_NOTHING:
                     weight[i] = 0.0
-            elif heard[i] > SURELY_COUGH or teacher_scores[i] > COUGH_LOGIT_FIRM:
+            elif labels[i] > SURELY_COUGH or teacher_scores[i] > COUGH_LOGIT_FIRM:
                 label[i], weight[i] = 1.0, 0.5
             else:
-                label[i], weight[i] = 0.0, 0.5 * (heard[i] < SURELY_OTHER)
+                label[i], weight[i] = 0.0, 0.5 * (labels[i] < SURELY_OTHER)
             if label[i] == 1 and is_silent(self.waves.samples(i)):
                 weight[i] = 0.0
         return label, weight

@@ -34,8 +34,10 @@ class GateConfig(_Section):
     """Show what is still taken for a cough more often, epoch by epoch."""
     synthetic_share: float = 0.08
     """Share of the other sounds that is synthetic: near-coughs of ``training.nearcoughs``, speech."""
-    relabel: bool = True
-    """Let models that never saw a source correct its labels (``training.believed``)."""
+    self_training: bool = True
+    """Unlabelled clips get the label that a gate which never heard their source is sure of."""
+    label_cleaning: bool = True
+    """Clips labelled cough in which neither such a gate nor the teacher hears one are not learnt from."""
     bfloat16: bool = True
     """Convolutions in bfloat16: a third faster on processors that have it, weights stay float32."""
     score_frames: int = 4
@@ -44,6 +46,11 @@ class GateConfig(_Section):
     """So that no one person decides calibration and threshold."""
     target_sensitivity: float = 0.95
     """On recordings of folds 1-4 scored by gates that never heard their source; sets the threshold."""
+
+    @property
+    def listens_to_heldout(self) -> bool:
+        """Whether training needs the scores of gates that never heard a source."""
+        return self.self_training or self.label_cleaning
 
 
 class LosoConfig(_Section):

@@ -64,7 +64,8 @@ def loso_jobs(
     corpus: Corpus, waves_folder: Path, cache: Path, config: TrainingConfig, shared: dict[str, Any]
 ) -> list[Job]:
     """One gate without each part of the sources: few epochs, one thread, labels as they are given."""
-    gate = config.gate.model_copy(update={"epochs": config.loso.epochs, "relabel": False})
+    given = {"epochs": config.loso.epochs, "self_training": False, "label_cleaning": False}
+    gate = config.gate.model_copy(update=given)
     short = config.model_copy(update={"gate": gate, "threads": 1})
     inputs = {
         **{key: shared[key] for key in ("labels", "teacher", "waves", "libraries")},
@@ -111,7 +112,7 @@ def train(config: TrainingConfig, *, corpus_root: Path, cache: Path, out: Path) 
             **shared,
             "config": config.gate.model_dump(exclude={"target_sensitivity", "calibration_clips_per_group"}),
             "source": source_hash(GATE_SOURCES),
-            "heldout": [folder.name for folder in loso_folders] if config.gate.relabel else [],
+            "heldout": [folder.name for folder in loso_folders] if config.gate.listens_to_heldout else [],
         },
         lambda folder: save_weights(
             train_gate(
@@ -122,7 +123,7 @@ def train(config: TrainingConfig, *, corpus_root: Path, cache: Path, out: Path) 
                 rooms,
                 config,
                 synthetic=synthetic_sounds(config),
-                heldout_scores=scores if config.gate.relabel else None,
+                heldout_scores=scores if config.gate.listens_to_heldout else None,
                 log=folder / "log.jsonl",
             ),
             folder / "weights.npz",
