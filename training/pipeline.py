@@ -55,6 +55,16 @@ GATE_SOURCES = (
 )
 
 
+def prepare_waves(corpus: Corpus, cache: Path, config: TrainingConfig) -> Path:
+    """The stage that decodes the corpus; its folder for ``read_waves``."""
+    return run_stage(
+        cache,
+        "waves",
+        {"data": corpus.data_hash, "seed": config.seed, "source": source_hash(_DECODING)},
+        lambda folder: write_waves(corpus, folder, seed=config.seed, workers=config.threads),
+    )
+
+
 def training_rows(corpus: Corpus, config: TrainingConfig) -> np.ndarray:
     """Clips of the training folds that the tier of licences has."""
     return corpus.where(lambda r: r.is_clip and licensed(r, config) and r.fold in config.train_folds)
@@ -79,12 +89,7 @@ def train(config: TrainingConfig, *, corpus_root: Path, cache: Path, out: Path) 
     corpus = Corpus.read(corpus_root)
     teacher = Teacher.read(corpus)
     version_at_start = code_version()
-    waves_folder = run_stage(
-        cache,
-        "waves",
-        {"data": corpus.data_hash, "seed": config.seed, "source": source_hash(_DECODING)},
-        lambda folder: write_waves(corpus, folder, seed=config.seed, workers=config.threads),
-    )
+    waves_folder = prepare_waves(corpus, cache, config)
     waves = read_waves(waves_folder)
     training = training_rows(corpus, config)
     rooms = [waves.samples(int(row)) for row in room_rows(corpus, config)]

@@ -25,6 +25,12 @@ def test_log_mel_equals_librosa(bout: np.ndarray) -> None:
     np.testing.assert_allclose(ours[audible], theirs[audible], atol=0.02)
 
 
+def test_training_by_fft_hears_what_the_graph_hears(bout: np.ndarray) -> None:
+    mel = LogMel()
+    wave = torch.from_numpy(bout[:48_000])[None]
+    torch.testing.assert_close(mel.by_fft(wave), mel(wave), atol=0.01, rtol=0)
+
+
 def test_a_full_scale_sine_is_about_0_db() -> None:
     sine = np.sin(2 * np.pi * 1_000 * np.arange(16_000) / 16_000).astype(np.float32)
     level = LogMel()(torch.from_numpy(sine)[None])[0, :, 50].max()

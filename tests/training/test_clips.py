@@ -1,0 +1,101 @@
+"""Which labels a gate learns from, and how often; on a corpus of synthetic sounds made here."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from training import synth
+from training.clips import GateClips
+from training.config import GateConfig, TrainingConfig
+from training.corpus import Corpus, Recording, Teacher
+from training.gate import train_gate
+from training.loso import Heldout
+from training.nearcoughs import LONGEST_S, near_coughs
+from training.waves import Waves
+
+EVENTS = ["cough", "speech", "unlabelled", "cough", "speech", "unlabelled"]
+
+
+@pytest.fixture(scope="module")
+def tiny() -> tuple[Corpus, Waves, Teacher]:
+    """Six recordings of 4 s; the teacher hears a cough in none of them but the first."""
+    random = np.random.default_rng(1)
+    sounds = [
+        synth.cough_bout(random, duration_s=4.0) if event == "cough" else synth.babble(random, duration_s=4.0)
+        for event in EVENTS
+    ]
+    samples = np.round(np.concatenate(sounds) * 20_000).astype(np.int16)
+    starts = np.arange(len(EVENTS) + 1, dtype=np.int64) * 64_000
+    recordings = tuple(_recording(i, event) for i, event in enumerate(EVENTS))
+    rows, start_s = np.repeat(np.arange(6), 4), np.tile(np.arange(4.0), 6)
+    logits = np.full((24, 2), -6.0, np.float16)
+    logits[:4, 0] = 3.0
+    embeddings = random.standard_normal((24, 8)).astype(np.float16)
+    teacher = Teacher(("Cough", "Speech"), rows, start_s, logits, rows, start_s, embeddings, "")
+    return Corpus(root=None, recordings=recordings), Waves(samples, samples, starts, ""), teacher  # type: ignore[arg-type]
+
+
+def _recording(i: int, event: str) -> Recording:
+    words = dict.fromkeys(("path", "sublabel", "channel", "covid_status", "covid_evidence", "upstream"), "")
+    return Recording(
+        recording_id=str(i), duration_s=4.0, event=event, source="made", group_id=str(i), fold=1,
+        label_conflict=False, licence="CC0-1.0", licence_class="open", **words,
+    )  # fmt: skip
+
+
+def clips(tiny: tuple[Corpus, Waves, Teacher], heard: np.ndarray | None, **gate: bool) -> GateClips:
+    config = TrainingConfig(gate=GateConfig(**gate))
+    return GateClips(*tiny, np.arange(6), config, heldout_scores=heard)
+
+
+def test_heldout_scores_label_the_unlabelled_and_drop_false_coughs(
+    tiny: tuple[Corpus, Waves, Teacher],
+) -> None:
+    heard = np.array([0.001, 0.99, 0.95, 0.001, 0.5, 0.01])
+    believed = clips(tiny, heard)
+    # The teacher hears the first cough, nobody hears that of row 3; labels of others are not overruled.
+    assert believed.label.tolist() == [1, 0, 1, 1, 0, 0]
+    assert believed.weight.tolist() == [1, 1, 0.5, 0, 1, 0.5]
+    given = clips(tiny, heard, self_training=False, label_cleaning=False)
+    assert given.weight.tolist() == clips(tiny, None).weight.tolist() == [1, 1, 0, 1, 1, 0]
+
+
+def test_mining_draws_what_fooled_the_gate_more_often(tiny: tuple[Corpus, Waves, Teacher]) -> None:
+    some = clips(tiny, None)
+    before = some.drawn.copy()
+    some.remember(np.array([1, -1, 0]), np.array([1.0, 1.0, 0.0], np.float32))
+    some.mine()
+    assert some.drawn[1] > 1.5 * before[1]
+    assert some.drawn[4] < before[4]
+    assert some.drawn[0] == pytest.approx(before[0])  # the share of coughs stays
+    assert some.drawn.sum() == pytest.approx(1)
+
+
+def test_training_on_anything_changes_weights_and_stays_finite(tiny: tuple[Corpus, Waves, Teacher]) -> None:
+    gate = GateConfig(
+        width=4, width_out=16, epochs=2, clips_per_epoch=16, batch_size=8,
+        mixup_probability=1.0, synthetic_share=0.5,
+    )  # fmt: skip
+    config = TrainingConfig(gate=gate, threads=1)
+    noise = [np.random.default_rng(0).standard_normal(8_000).astype(np.float32)]
+    trained = [train_gate(*tiny, np.arange(6), [], config, synthetic=noise).state_dict() for _ in range(2)]
+    assert all(torch.isfinite(value).all() for value in trained[0].values() if value.is_floating_point())
+    assert all(torch.equal(value, trained[1][name]) for name, value in trained[0].items())
+
+
+def test_heldout_clip_score_is_the_best_stretch() -> None:
+    logits = [np.array([-9.0, 2, 2, 2, 2, -9], np.float32), np.array([5.0], np.float32)]
+    scores = Heldout(np.array([2, 0]), logits).clip_scores(4, 4)
+    assert scores[2] == pytest.approx(1 / (1 + np.exp(-2)))
+    assert scores[0] < 1e-6  # one loud frame is no stretch of four
+    assert np.isnan(scores[[1, 3]]).all()
+
+
+def test_near_coughs_are_seeded_short_and_audible() -> None:
+    sounds = near_coughs(40, seed=3, speech_share=0.0)
+    assert all(0 < len(s) <= LONGEST_S * 16_000 and np.isfinite(s).all() for s in sounds)
+    assert {round(float(np.abs(s).max()), 3) for s in sounds} == {0.5}
+    again = near_coughs(40, seed=3, speech_share=0.0)
+    assert all(np.array_equal(a, b) for a, b in zip(sounds, again, strict=True))
