@@ -11,8 +11,8 @@ import torch
 from pydantic import ValidationError
 
 from training import synth
-from training.assemble import calibrate
 from training.augment import Augmenter
+from training.calibration import calibrate
 from training.codecs import PHONE_CODECS, round_trip
 from training.config import AugmentConfig, TrainingConfig, read_config
 from training.corpus import Corpus, Teacher

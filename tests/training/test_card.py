@@ -1,0 +1,207 @@
+"""The card, on a made-up bundle: what it must say, and what it must never carry over."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cough.bundle import BundleSpec, load_bundle
+from training.card import NOT_MEASURED, as_markdown, card, write_card
+
+FILES = {name: name.encode() for name in ("gate.onnx", "encoder.onnx", "flu.onnx")}
+
+
+def spec(*, answers: bool = False, licences: str = "open", auroc: float = 0.9) -> BundleSpec:
+    files = {name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()}
+    return BundleSpec.model_validate(
+        {
+            "format": 1,
+            "bundle_id": "made-up",
+            "sample_rate_hz": 16_000,
+            "files": files,
+            "gate": {
+                "file": "gate.onnx",
+                "hop_s": 0.04,
+                "context_s": 1.0,
+                "score_frames": 4,
+                "threshold": 0.4,
+                "exit_threshold": 0.2,
+                "min_event_s": 0.08,
+                "merge_gap_s": 0.08,
+                "threshold_chosen": "At 95 % sensitivity on 100 made-up coughs.",
+                "calibration": "None.",
+            },
+            "encoder": {"file": "encoder.onnx", "window_s": 1.0, "embedding_size": 8},
+            "conditions": [
+                {
+                    "name": "flu",
+                    "title": "Influenza",
+                    "file": "flu.onnx",
+                    "classes": ["negative", "positive"],
+                    "encoder_sha256": files["encoder.onnx"],
+                    "calibration": "Platt.",
+                    "conformal_coverage": 0.9,
+                    "conformal_quantiles": [0.5, 0.5],
+                    "conformal_chosen": "On half.",
+                    "bands": ["wide"],
+                    "answers": answers,
+                    "policy": "Answers when it may.",
+                    "evidence": {
+                        "test_set": "made-up clinic",
+                        "n_recordings": 40,
+                        "n_positive": 20,
+                        "auroc": 0.7,
+                        "auroc_95": [0.6, 0.8],
+                        "level_only_auroc": 0.65,
+                        "level_only_auroc_95": [0.55, 0.75],
+                        "margin_95": [-0.1, 0.2],
+                    },
+                }
+            ],
+            "training": {
+                "code_version": "abc",
+                "config": {"licences": licences},
+                "data_hash": "d" * 64,
+                "licences": {"CC0": 30, "CC BY-NC 3.0": 12},
+                "seed": 7,
+                "libraries": {"torch": "2"},
+                "teacher": "a teacher",
+                "teacher_sha256": "e" * 64,
+            },
+            "metrics": {
+                "gate": {"fold_5": {"auroc": auroc, "coughs": 3, "by_source": {"a": {"auroc": 0.111}}}},
+                "encoder": {"probe_fold_5": {"test_clips": 100, "accuracy": 0.5}},
+                "flu": {"test": {"test_set": "made-up clinic", "auroc": 0.7, "auroc_95": [0.6, 0.8]}},
+                "training": {"wall_s": 1800},
+            },
+        }
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_bundle(tmp_path / "bundle", spec())
+
+
+def write_bundle(folder: Path, description: BundleSpec) -> Path:
+    folder.mkdir()
+    for name, content in FILES.items():
+        (folder / name).write_bytes(content)
+    (folder / "bundle.json").write_text(description.model_dump_json())
+    return folder
+
+
+def result(description: BundleSpec, **changes: Any) -> dict[str, Any]:
+    """What ``training.gate_report`` writes, as far as a card reads it."""
+    figures = {"sensitivity": 0.94, "specificity": 0.98, "auroc": 0.987, "auroc_95": [0.971, 0.995]}
+    sneeze = {"specificity": 0.5, "false_accepts": 2}
+    silence = {"specificity": 1.0, "false_accepts": 0}
+    phones = {"sensitivity": 0.75, "false_rejects": 1, "specificity": None}
+    return {
+        "bundle_id": description.bundle_id,
+        "code_version": "def",
+        "data_hash": "f" * 64,
+        "title": "Gate on fold 5",
+        "gate": description.gate.model_dump(mode="json"),
+        "silent_coughs": 3,
+        "table": {
+            "groups": 9,
+            "pooled": {"coughs": 4, "others": 8, "ours": figures, "mn04": figures | {"auroc": 0.912}},
+            "by_source": {"phones": {"coughs": 4, "others": 0, "ours": phones, "mn04": phones}},
+            "by_event": {
+                "sneeze": {"coughs": 0, "others": 4, "ours": sneeze, "mn04": sneeze},
+                "silence": {"coughs": 0, "others": 4, "ours": silence, "mn04": silence},
+            },
+        },
+    } | changes
+
+
+def test_first_lines_say_no_diagnosis_and_whether_heads_answer(folder: Path) -> None:
+    top = as_markdown(card(load_bundle(folder), []))[:600]
+    assert "not a diagnosis" in top
+    assert "The head for flu does not answer: it always abstains." in top
+
+
+def test_a_head_that_answers_is_said_to(tmp_path: Path) -> None:
+    bundle = load_bundle(write_bundle(tmp_path / "answers", spec(answers=True)))
+    assert "The head for flu answers, or abstains." in as_markdown(card(bundle, []))
+
+
+def test_without_results_it_says_not_measured(folder: Path) -> None:
+    page = as_markdown(card(load_bundle(folder), []))
+    assert page.count(NOT_MEASURED) == 2  # under the gate and under failure modes
+
+
+def test_results_of_this_bundle_are_told(folder: Path) -> None:
+    page = as_markdown(card(load_bundle(folder), [result(spec())]))
+    assert NOT_MEASURED not in page
+    assert "0.987 (0.971 to 0.995)" in page
+    assert "0.912" in page
+    assert "takes 2 of 4 sneeze clips for coughs" in page
+    assert "misses 1 of 4 cough clips of phones" in page
+    assert "silence clips" not in page  # it refuses all of them
+
+
+@pytest.mark.parametrize("stale", [{"bundle_id": "older"}, {"gate": {"threshold": 0.3}}])
+def test_stale_results_are_left_out(folder: Path, stale: dict[str, Any]) -> None:
+    facts = card(load_bundle(folder), [result(spec(), **stale)])
+    assert facts["gate"] == []
+    assert "0.987" not in as_markdown(facts)
+
+
+def test_tables_in_the_bundle_itself_are_told(tmp_path: Path) -> None:
+    description = spec()
+    description.metrics["gate"]["leave_sources_out"] = result(description)["table"] | {
+        "note": "Shorter gates."
+    }
+    page = as_markdown(card(load_bundle(write_bundle(tmp_path / "loso", description)), []))
+    assert "**Cough gate, leave sources out**" in page
+    assert "Shorter gates." in page
+    assert page.count(NOT_MEASURED) == 2  # fold 5 still is not
+    assert "takes 2 of 4 sneeze clips for coughs" in page
+    assert "| gate.leave_sources_out.pooled.ours.auroc | 0.987 (0.971 to 0.995) | leave sources out |" in page
+
+
+def test_figures_carry_interval_and_test_set(folder: Path) -> None:
+    figures = {f["figure"]: f for f in card(load_bundle(folder), [])["figures"]}
+    assert figures["flu.test.auroc"]["interval_95"] == [0.6, 0.8]
+    assert figures["flu.test.auroc"]["test_set"] == "made-up clinic"
+    assert figures["gate.fold_5.auroc"]["test_set"] == "fold 5"
+    low, high = figures["encoder.probe_fold_5.accuracy"]["interval_95"]
+    assert low == pytest.approx(0.404, abs=0.001)  # Wilson, 50 of 100
+    assert high == pytest.approx(0.596, abs=0.001)
+    assert not any("by_source" in name for name in figures)
+
+
+def test_licence_tier_training_time_and_hashes(folder: Path) -> None:
+    facts = card(load_bundle(folder), [])
+    assert facts["licence_tier"] | {"means": ""} == {
+        "name": "open",
+        "means": "",
+        "recordings": 42,
+        "non_commercial": 12,
+    }
+    page = as_markdown(facts)
+    assert "30 min" in page
+    assert hashlib.sha256(b"gate.onnx").hexdigest() in page
+
+
+def test_both_tiers_side_by_side(folder: Path) -> None:
+    page = as_markdown(card(load_bundle(folder), [], beside=spec(licences="all", auroc=0.95)))
+    assert "| gate.fold_5.auroc | 0.900 | 0.950 |" in page
+    assert "this, `open`" in page
+    assert "that, `all`" in page
+
+
+def test_card_lies_beside_and_does_not_break_the_bundle(folder: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / "fold_5.json").write_text(json.dumps(result(spec())))
+    write_card(folder, results=results)
+    assert load_bundle(folder).spec == spec()
+    assert json.loads((folder / "card.json").read_text())["gate"][0]["title"] == "Gate on fold 5"
+    assert (folder / "CARD.md").read_text().startswith("# Model card: made-up\n")

@@ -1,0 +1,406 @@
+"""The model card of a bundle: what it is, what it is not, and every figure with where it comes from.
+
+    python -m training.card                         # CARD.md and card.json beside the shipped bundle.json
+    python -m training.card --bundle DIR --beside OTHER_TIER
+
+Made from ``bundle.json`` and from the results of ``training.gate_report`` that were measured on this
+very bundle; where there are none the card says so. ``--beside`` sets the figures of a second bundle
+(another licence tier) next to this one's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from cough.bundle import DEFAULT_BUNDLE, Bundle, BundleSpec, ConditionSpec, load_bundle
+from training.gate_report import RESULTS
+from training.gate_table import TITLES, interval, number
+from training.stages import code_version
+
+NOTICE = "Research software: its answer is not a diagnosis and tells nobody that they are ill or well."
+INTENDED = (
+    "Finding coughs in recordings of any length that people made of themselves, and asking for another "
+    "recording where none can be used.",
+    "Research on what the sound of a cough carries, with the consent of those who were recorded.",
+    "A baseline that can be remade from the corpus by one command and compared with.",
+)
+OUT_OF_SCOPE = (
+    "Diagnosis, triage, treatment or reassurance of anybody; any decision about a person.",
+    "Telling people apart by their cough, or listening without their knowledge.",
+    "Counting coughs as a clinical endpoint: labels here are of clips, so single coughs were never judged.",
+    "Microphones, rooms, ages and languages that the corpus does not hold, before measuring there.",
+    "Any condition that has no head below, and any head on recordings outside its stated bands.",
+)
+TIERS = {
+    "all": (
+        "every licensed recording, the non-commercial ones too (ESC-50 except ESC-10, UrbanSound8K, RAVDESS: "
+        "what a cough gate has to refuse). Whether such a licence binds weights is not settled: where that "
+        "matters, train the tier `open`"
+    ),
+    "open": (
+        "only recordings under open licences: no ESC-50 except ESC-10, no UrbanSound8K, no RAVDESS. They "
+        "still serve for measuring"
+    ),
+}
+KNOWN_LIMITS = (
+    "Labels are weak: a clip labelled cough may hold speech, or nothing.",
+    "Test clips are of other people but of the same sources as training: expect less on other corpora.",
+    "Age and sex are stated by some sources only, so no figure is given by age or sex.",
+    "In the COVID-19 data channel and status go together; only call-centre recordings are judged.",
+)
+NOT_MEASURED = "Not measured for this bundle; `python -m training.gate_report` does it."
+WORST = 8
+"""Events, and sources of coughs, that the card names as failure modes."""
+
+
+def card(
+    bundle: Bundle, results: list[dict[str, Any]], *, beside: BundleSpec | None = None
+) -> dict[str, Any]:
+    """Everything a card says, ready for JSON.
+
+    Parameters
+    ----------
+    results : contents of ``training/results/gate/*.json``; those of other bundles are left out
+    beside : a bundle of the other licence tier
+    """
+    spec = bundle.spec
+    record = spec.training
+    measured = [result for result in results if _is_of(result, spec)]
+    tables = [*_recorded(spec), *measured]
+    return {
+        "bundle_id": spec.bundle_id,
+        "bundle_sha256": bundle.sha256,
+        "card_code_version": code_version(),
+        "notice": NOTICE,
+        "answers": {c.name: c.answers for c in spec.conditions},
+        "intended_use": list(INTENDED),
+        "out_of_scope": list(OUT_OF_SCOPE),
+        "licence_tier": _tier(spec),
+        "licences": record.licences,
+        "thresholds": _thresholds(spec),
+        "gate": [_brief(result) for result in tables],
+        "not_measured": None if measured else NOT_MEASURED,
+        "conditions": [_condition(c) for c in spec.conditions],
+        "figures": list(_figures(spec.metrics)),
+        "failure_modes": {result["title"]: _failures(result) for result in tables if "table" in result},
+        "known_limits": list(KNOWN_LIMITS),
+        "beside": None if beside is None else _compare(spec, beside),
+        "training": {
+            "code_version": record.code_version,
+            "seed": record.seed,
+            "wall_s": spec.metrics.get("training", {}).get("wall_s"),
+            "data_hash": record.data_hash,
+            "teacher": record.teacher,
+            "teacher_sha256": record.teacher_sha256,
+            "libraries": record.libraries,
+            "files": spec.files,
+        },
+    }
+
+
+def _is_of(result: dict[str, Any], spec: BundleSpec) -> bool:
+    """Whether a result was measured on these weights, at this threshold."""
+    return result.get("bundle_id") == spec.bundle_id and result.get("gate") in (
+        None,
+        spec.gate.model_dump(mode="json"),
+    )
+
+
+def _recorded(spec: BundleSpec) -> list[dict[str, Any]]:
+    """Tables of ``training.gate_table`` inside ``bundle.json``, in the form of a result."""
+    return [
+        {
+            "title": f"Cough gate, {name.replace('_', ' ')}",
+            "code_version": spec.training.code_version,
+            "data_hash": spec.training.data_hash,
+            "table": node,
+        }
+        for name, node in spec.metrics["gate"].items()
+        if isinstance(node, dict) and "by_event" in node
+    ]
+
+
+def _brief(result: dict[str, Any]) -> dict[str, Any]:
+    """A result without its breakdowns, which stay in its own file."""
+    table = result.get("table", {})
+    kept = ("title", "code_version", "data_hash", "silent_coughs")
+    return {key: result.get(key) for key in kept} | {
+        key: table.get(key) for key in ("groups", "note", "pooled")
+    }
+
+
+def _tier(spec: BundleSpec) -> dict[str, Any]:
+    name = spec.training.config.get("licences", "unknown")
+    licences = spec.training.licences
+    return {
+        "name": name,
+        "means": TIERS.get(name, "not recorded"),
+        "recordings": sum(licences.values()),
+        "non_commercial": sum(n for licence, n in licences.items() if "-NC" in licence),
+    }
+
+
+def _thresholds(spec: BundleSpec) -> dict[str, dict[str, Any]]:
+    gate = spec.gate
+    chosen: dict[str, dict[str, Any]] = {
+        "gate": {
+            "threshold": gate.threshold,
+            "chosen": gate.threshold_chosen,
+            "calibration": gate.calibration,
+        }
+    }
+    for c in spec.conditions:
+        chosen[c.name] = {
+            "threshold": None,
+            "chosen": f"{c.conformal_coverage:.0%} conformal sets. {c.conformal_chosen}",
+            "calibration": c.calibration,
+        }
+    return chosen
+
+
+def _condition(c: ConditionSpec) -> dict[str, Any]:
+    return c.model_dump(mode="json", include={"name", "title", "bands", "answers", "policy", "evidence"})
+
+
+def _figures(node: dict[str, Any], *, path: str = "", test_set: str = "") -> Iterator[dict[str, Any]]:
+    """Every number of ``metrics`` with its interval and test set; breakdowns by source are left out."""
+    test_set = node.get("test_set", test_set)
+    for key, value in node.items():
+        name = f"{path}.{key}" if path else key
+        if isinstance(value, dict) and not key.startswith("by_"):
+            inner = key.replace("_", " ") if "fold" in key or "by_event" in value else test_set
+            yield from _figures(value, path=name, test_set=inner)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            bounds = node.get(f"{key}_95") or _accuracy_95(node, key)
+            yield {"figure": name, "value": value, "interval_95": bounds, "test_set": test_set}
+        elif key.endswith("_95") and key.removesuffix("_95") not in node:
+            yield {
+                "figure": name.removesuffix("_95"),
+                "value": None,
+                "interval_95": value,
+                "test_set": test_set,
+            }
+
+
+def _accuracy_95(node: dict[str, Any], key: str) -> list[float] | None:
+    """Wilson's 95 % interval (1927) of an accuracy on ``test_clips`` independent clips."""
+    n, z = node.get("test_clips"), 1.96
+    if not n or not key.endswith("accuracy"):
+        return None
+    share = node[key]
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return [round(centre - half, 4), round(centre + half, 4)]
+
+
+def _failures(result: dict[str, Any]) -> list[str]:
+    """Where the gate does worse than on the whole, worst first, in words."""
+    table = result["table"]
+    pooled = table["pooled"]["ours"]
+    events = [
+        (row["ours"]["specificity"], name.replace("_", " "), row["ours"]["false_accepts"], row["others"])
+        for name, row in table["by_event"].items()
+        if row["ours"]["specificity"] < pooled["specificity"]
+    ]
+    sources = [
+        (row["ours"]["sensitivity"], name, row["ours"]["false_rejects"], row["coughs"])
+        for name, row in table["by_source"].items()
+        if row["coughs"] and row["ours"]["sensitivity"] < pooled["sensitivity"]
+    ]
+    modes = [f"takes {wrong} of {n} {name} clips for coughs" for _, name, wrong, n in sorted(events)[:WORST]]
+    modes += [f"misses {wrong} of {n} cough clips of {name}" for _, name, wrong, n in sorted(sources)[:WORST]]
+    if silent := result.get("silent_coughs"):
+        modes.append(f"{silent} of the clips labelled cough are silent: no detector finds those")
+    return modes
+
+
+def _compare(spec: BundleSpec, other: BundleSpec) -> dict[str, Any]:
+    """The figures that both bundles record, counts left out, side by side."""
+    mine, theirs = ({f["figure"]: f for f in _figures(s.metrics)} for s in (spec, other))
+    return {
+        "bundle_id": other.bundle_id,
+        "licence_tier": _tier(other),
+        "same_data": spec.training.data_hash == other.training.data_hash,
+        "figures": [
+            {"figure": name, "this": mine[name], "beside": theirs[name]}
+            for name in mine
+            if name in theirs and not isinstance(mine[name]["value"], int)
+        ],
+    }
+
+
+def as_markdown(facts: dict[str, Any]) -> str:
+    """The card as a page."""
+    blocks = [f"# Model card: {facts['bundle_id']}", *_opening(facts)]
+    blocks += ["## Intended use", _bullets(facts["intended_use"])]
+    blocks += ["## Out of scope", _bullets(facts["out_of_scope"])]
+    blocks += ["## Cough gate", *_gate_blocks(facts)]
+    for condition in facts["conditions"]:
+        blocks += [f"## {condition['title']}", *_condition_blocks(condition)]
+    blocks += ["## Thresholds, and how they were chosen"]
+    for name, chosen in facts["thresholds"].items():
+        value = "" if chosen["threshold"] is None else f" {chosen['threshold']}."
+        blocks.append(f"**{name}**:{value} {chosen['chosen']} Calibration: {chosen['calibration']}")
+    blocks += ["## Known failure modes", facts["not_measured"] or ""]
+    for title, modes in facts["failure_modes"].items():
+        blocks += [f"{title}, worse than the whole:", _bullets(modes)]
+    blocks += ["Beyond any figure:", _bullets(facts["known_limits"])]
+    blocks += ["## Data and licences", *_licence_blocks(facts)]
+    if facts["beside"]:
+        blocks += ["## Beside the other licence tier", *_beside_blocks(facts)]
+    blocks += ["## Every figure in bundle.json", *_figure_blocks(facts["figures"])]
+    blocks += ["## How it was made", *_making_blocks(facts)]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _opening(facts: dict[str, Any]) -> list[str]:
+    heads = [
+        f"The head for {name} {'answers, or abstains' if answers else 'does not answer: it always abstains'}."
+        for name, answers in facts["answers"].items()
+    ]
+    return [
+        "Models for research on screening by sound: a gate that finds coughs, an encoder that describes "
+        "each, a head for each condition below. Raw 16 kHz sound in, ONNX throughout.",
+        f"**{facts['notice']}** {' '.join(heads) or 'It has no head for any condition.'}",
+    ]
+
+
+def _gate_blocks(facts: dict[str, Any]) -> list[str]:
+    blocks = []
+    for result in facts["gate"]:
+        head = (
+            f"**{result['title']}**, by code `{result['code_version']}`, data `{result['data_hash'][:16]}`."
+        )
+        pooled = result["pooled"]
+        if pooled is None:
+            blocks.append(head)
+            continue
+        rows = [
+            (
+                title,
+                *(_valued(pooled[who].get(key), pooled[who].get(f"{key}_95")) for who in ("ours", "mn04")),
+            )
+            for key, title in TITLES.items()
+        ]
+        blocks += [
+            f"{head} {pooled['coughs']} cough clips, {pooled['others']} others, {result['groups']} groups. "
+            "mn04 (EfficientAT, the teacher) stands at the threshold where it finds as many coughs. "
+            f"Intervals: 95 %, by groups. {result['note'] or ''}".strip(),
+            _table(("figure", "ours", "EfficientAT mn04"), rows),
+        ]
+    return [*blocks, facts["not_measured"] or ""]
+
+
+def _condition_blocks(condition: dict[str, Any]) -> list[str]:
+    evidence = condition["evidence"]
+    rows = [
+        ("sound of the cough", _valued(evidence["auroc"], evidence["auroc_95"])),
+        (
+            "six level statistics alone",
+            _valued(evidence["level_only_auroc"], evidence["level_only_auroc_95"]),
+        ),
+        ("sound minus levels", interval(evidence["margin_95"])),
+    ]
+    return [
+        f"{evidence['n_recordings']} recordings, {evidence['n_positive']} of them positive: "
+        f"{evidence['test_set']}. Intervals: 95 %, by groups.",
+        _table(("", "AUROC"), rows),
+        condition["policy"],
+    ]
+
+
+def _licence_blocks(facts: dict[str, Any]) -> list[str]:
+    tier = facts["licence_tier"]
+    return [
+        f"Licence tier `{tier['name']}`: {tier['means']}. Trained and tuned on {tier['recordings']} "
+        f"recordings, {tier['non_commercial']} of them under a non-commercial licence. Teacher: "
+        f"{facts['training']['teacher']}.",
+        _table(("licence, as the source states it", "recordings"), facts["licences"].items()),
+    ]
+
+
+def _beside_blocks(facts: dict[str, Any]) -> list[str]:
+    other, mine = facts["beside"], facts["licence_tier"]
+    tier = other["licence_tier"]
+    data = "the same" if other["same_data"] else "other"
+    rows = [
+        (f["figure"], *(_valued(f[side]["value"], f[side]["interval_95"]) for side in ("this", "beside")))
+        for f in other["figures"]
+    ]
+    return [
+        f"`{other['bundle_id']}` is of tier `{tier['name']}`: {tier['means']}. Trained and tuned on "
+        f"{tier['recordings']} recordings, measured on {data} data.",
+        _table(("figure", f"this, `{mine['name']}`", f"that, `{tier['name']}`"), rows),
+    ]
+
+
+def _figure_blocks(figures: list[dict[str, Any]]) -> list[str]:
+    rows = [(f["figure"], _valued(f["value"], f["interval_95"]), f["test_set"] or "-") for f in figures]
+    return ["In brackets: 95 % interval, where one was taken.", _table(("figure", "value", "test set"), rows)]
+
+
+def _making_blocks(facts: dict[str, Any]) -> list[str]:
+    training = facts["training"]
+    took = training["wall_s"]
+    rows = [
+        ("training code", f"`{training['code_version']}`"),
+        ("seed", training["seed"]),
+        ("training time", "not recorded" if took is None else f"{took / 60:.0f} min"),
+        ("data", f"`{training['data_hash']}`"),
+        ("teacher's outputs", f"`{training['teacher_sha256']}`"),
+        ("bundle.json", f"`{facts['bundle_sha256']}`"),
+        *((name, f"`{digest}`") for name, digest in training["files"].items()),
+        ("libraries", ", ".join(f"{name} {version}" for name, version in training["libraries"].items())),
+    ]
+    return ["`make train` remakes it from the corpus. Hashes are sha256.", _table(("", ""), rows)]
+
+
+def _valued(value: float | int | None, bounds: list[float] | None) -> str:
+    return f"{'' if value is None else number(value)} {interval(bounds)}".strip() or "-"
+
+
+def _bullets(lines: list[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    lines = [list(header), *([str(cell) for cell in row] for row in rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def write_card(folder: Path, *, results: Path = RESULTS, beside: Path | None = None) -> None:
+    """Write ``CARD.md`` and ``card.json`` into a bundle's folder.
+
+    Parameters
+    ----------
+    results : folder of ``training.gate_report``; need not exist
+    beside : folder of a bundle of the other licence tier
+    """
+    measured = [json.loads(path.read_text()) for path in sorted(results.glob("*.json"))]
+    other = None if beside is None else load_bundle(beside).spec
+    facts = card(load_bundle(folder), measured, beside=other)
+    (folder / "card.json").write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n")
+    (folder / "CARD.md").write_text(as_markdown(facts))
+
+
+def main() -> None:
+    """Command line; ``--help`` tells."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE, help="default: the one that ships")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="what training.gate_report wrote")
+    parser.add_argument("--beside", type=Path, help="bundle of another licence tier")
+    arguments = parser.parse_args()
+    write_card(arguments.bundle, results=arguments.results, beside=arguments.beside)
+    print(f"card written to {arguments.bundle / 'CARD.md'}")
+
+
+if __name__ == "__main__":
+    main()
