@@ -36,7 +36,7 @@ from training.stages import PROJECT, code_version, source_hash
 from training.waves import read_waves
 
 RESULTS = PROJECT / "training" / "results" / "gate"
-SMALL = ["gate.width=12", "gate.width_out=96", "gate.epochs=5", "gate.clips_per_epoch=1600"]
+SMALL = ["gate.width=12", "gate.width_out=96", "gate.epochs=5", "gate.clips_per_epoch=1200"]
 _NO_RELABEL = ["gate.self_training=false", "gate.label_cleaning=false"]
 
 

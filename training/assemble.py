@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
 
 from cough.audio import SAMPLE_RATE_HZ, Waveform
 from cough.bundle import (
@@ -31,20 +29,19 @@ from cough.evaluation.metrics import (
     sensitivity,
     specificity,
     specificity_at_sensitivity,
-    threshold_for_sensitivity,
 )
 from cough.gate import CoughGate
 from cough.messages import RE_RECORD
 from cough.quality import assess, judge
-from training.clips import is_silent
+from training.calibration import Calibration, calibrate_on_heldout
 from training.config import TrainingConfig
 from training.corpus import VOCAL_HARD, Corpus, Teacher
 from training.export import check_parity, export_encoder, export_gate, gate_module
 from training.heads import COVERAGE, collect, covid_rows, train_head
-from training.loso import Heldout, part_of
+from training.loso import Heldout
 from training.networks import GATE_HOP_S, EncoderNetwork, GateNetwork
 from training.probe import esc50_probe
-from training.scoring import HOP, clip_scores
+from training.scoring import HOP
 from training.waves import Waves
 
 EXIT_RATIO = 0.5
@@ -70,7 +67,8 @@ def assemble(
 ) -> None:
     """Write a complete, verified bundle folder at ``out``; ``code`` is the version that trained it."""
     out.mkdir(parents=True, exist_ok=True)
-    gate_spec, gate_onnx, parity = _gate(parts, config)
+    held = calibrate_on_heldout(parts.corpus, parts.waves, parts.teacher, parts.heldout, config)
+    gate_spec, gate_onnx, parity = _gate(parts, config, held)
     window = round(config.encoder.window_s * SAMPLE_RATE_HZ)
     windows = [_first_window(clip, window) for clip in _parity_clips(parts)]
     encoder_onnx = export_encoder(parts.encoder, window=window)
@@ -95,7 +93,11 @@ def assemble(
     condition, head_onnx, head_figures = _covid(parts, config, draft)
     contents[condition.file] = head_onnx
     metrics: dict[str, Any] = {
-        "gate": {"parity_max_abs": parity, "fold_5": _gate_figures(parts, config, CoughGate(draft))},
+        "gate": {
+            "parity_max_abs": parity,
+            "leave_sources_out": held.table,
+            "fold_5": _gate_figures(parts, config, CoughGate(draft)),
+        },
         "quality": _quality_figures(parts, config, CoughGate(draft)),
         "encoder": {
             "parity_max_abs": encoder_parity,
@@ -136,90 +138,23 @@ def _bundle(
     return Bundle(spec, "", contents)
 
 
-def _gate(parts: Parts, config: TrainingConfig) -> tuple[GateSpec, bytes, float]:
-    """Calibrate on what gates that never heard a source say of it, choose the threshold there, export."""
-    recordings = parts.corpus.recordings
-    rows, logits = calibration_clips(parts, config)
-    labels = np.array([recordings[r].is_cough for r in rows], dtype=int)
-    people = len({recordings[r].group_id for r in rows[labels == 1]})
-    slope, shift = calibrate(logits, labels, config.gate.score_frames)
-    scores = clip_scores(logits, config.gate.score_frames, slope=slope, shift=shift)
-    target = config.gate.target_sensitivity
-    threshold = float(np.clip(threshold_for_sensitivity(labels, scores, target=target), 0.02, 0.98))
+def _gate(parts: Parts, config: TrainingConfig, held: Calibration) -> tuple[GateSpec, bytes, float]:
+    """Export with the calibration and threshold that held-out sources gave."""
     spec = GateSpec(
         file="gate.onnx",
         hop_s=GATE_HOP_S,
         context_s=round(parts.gate.context_s(), 3),
         score_frames=config.gate.score_frames,
-        threshold=round(threshold, 4),
-        exit_threshold=round(EXIT_RATIO * threshold, 4),
+        threshold=held.threshold,
+        exit_threshold=round(EXIT_RATIO * held.threshold, 4),
         min_event_s=2 * GATE_HOP_S,
         merge_gap_s=2 * GATE_HOP_S,
-        threshold_chosen=(
-            f"Highest score with {target:.0%} sensitivity on {int(labels.sum())} cough clips of {people} "
-            f"groups (folds {', '.join(map(str, config.train_folds))}; at most "
-            f"{config.gate.calibration_clips_per_group} clips a group; none silent), each scored by a gate "
-            f"that never heard its source; specificity there, on {int((1 - labels).sum())} clips: "
-            f"{specificity(labels, scores, threshold=threshold):.4f}."
-        ),
-        calibration=(
-            f"Logistic on frame logits (slope {slope:.4f}, shift {shift:.4f}), fitted to clip scores of the "
-            f"same recordings; expected calibration error there "
-            f"{expected_calibration_error(labels, scores):.4f}, and with the parameters fitted to the other "
-            f"parts of the sources {cross_calibration_error(parts, rows, logits, config):.4f}."
-        ),
+        threshold_chosen=held.threshold_chosen,
+        calibration=held.calibration,
     )
-    onnx = export_gate(parts.gate, slope=slope, shift=shift)
-    parity = check_parity(gate_module(parts.gate, slope=slope, shift=shift), onnx, _parity_clips(parts))
-    return spec, onnx, parity
-
-
-def calibration_clips(parts: Parts, config: TrainingConfig) -> tuple[np.ndarray, list[np.ndarray]]:
-    """(rows, frame logits) of held-out recordings whose label can be true, a few a group."""
-    recordings = parts.corpus.recordings
-    random = np.random.default_rng([config.seed, 13])
-    seen: Counter[str] = Counter()
-    kept = []
-    for i in random.permutation(len(parts.heldout.rows)):
-        recording = recordings[parts.heldout.rows[i]]
-        if recording.is_cough is None or is_silent(parts.waves.samples(int(parts.heldout.rows[i]))):
-            continue
-        seen[recording.group_id] += 1
-        if seen[recording.group_id] <= config.gate.calibration_clips_per_group:
-            kept.append(i)
-    kept.sort()
-    return parts.heldout.rows[kept], [parts.heldout.logits[i] for i in kept]
-
-
-def cross_calibration_error(
-    parts: Parts, rows: np.ndarray, logits: list[np.ndarray], config: TrainingConfig
-) -> float:
-    """ECE where each part of the sources is calibrated by what was fitted to the other parts."""
-    recordings = parts.corpus.recordings
-    labels = np.array([recordings[r].is_cough for r in rows], dtype=int)
-    part = np.array([part_of(recordings[r].source) for r in rows])
-    scores = np.empty(len(rows))
-    for p in np.unique(part):
-        fitted, applied = np.flatnonzero(part != p), np.flatnonzero(part == p)
-        slope, shift = calibrate([logits[i] for i in fitted], labels[fitted], config.gate.score_frames)
-        scores[applied] = clip_scores(
-            [logits[i] for i in applied], config.gate.score_frames, slope=slope, shift=shift
-        )
-    return expected_calibration_error(labels, scores)
-
-
-def calibrate(logits: list[np.ndarray], labels: np.ndarray, score_frames: int) -> tuple[float, float]:
-    """Slope and shift of frame logits that make clip scores probabilities (least log loss)."""
-
-    def loss(parameters: np.ndarray) -> float:
-        scores = clip_scores(
-            logits, score_frames, slope=float(np.exp(parameters[0])), shift=float(parameters[1])
-        )
-        scores = np.clip(scores, 1e-6, 1 - 1e-6)
-        return float(-np.mean(np.where(labels == 1, np.log(scores), np.log1p(-scores))))
-
-    found = minimize(loss, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-6})
-    return float(np.exp(found.x[0])), float(found.x[1])
+    onnx = export_gate(parts.gate, slope=held.slope, shift=held.shift)
+    module = gate_module(parts.gate, slope=held.slope, shift=held.shift)
+    return spec, onnx, check_parity(module, onnx, _parity_clips(parts))
 
 
 def _covid(
