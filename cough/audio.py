@@ -16,7 +16,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, BinaryIO, NamedTuple, TypeAlias, cast
+from typing import IO, Any, BinaryIO, TypeAlias, cast
 
 import av
 import av.container
@@ -140,15 +140,81 @@ def decode(source: AudioSource, *, limits: DecodeLimits | None = None) -> Wavefo
     ------
     InputError : one leaf of the tree in ``cough.errors`` for each way a file can be unusable
     """
-    limits = limits or DecodeLimits()
-    handle, size_bytes = _open(source, limits)
-    with handle:
-        kind = container.sniff(handle)
-        container.check_index(handle, kind, size_bytes)
-        try:
-            return _decode(handle, kind, size_bytes, limits)
-        except av.error.FFmpegError as error:
-            raise _unreadable(handle, kind, size_bytes, limits) from error
+    stream = AudioStream(source, limits=limits)
+    samples = np.concatenate([np.zeros(0, np.float32), *stream])
+    return Waveform(samples=samples, source=stream.info, clipped_fraction=stream.clipped_fraction)
+
+
+class AudioStream:
+    """A recording piece by piece, for those too long to hold; ``decode`` is all its pieces at once.
+
+    Iterate once for float32 arrays (n,) of mono samples at 16 kHz in [-1, 1], about a second each.
+    Errors are those of ``decode``; that a file breaks off is known only after its last piece.
+
+    Attributes
+    ----------
+    info, clipped_fraction : as in ``Waveform``, complete after the last piece
+    """
+
+    info: SourceInfo
+    clipped_fraction: float = 0.0
+
+    def __init__(self, source: AudioSource, *, limits: DecodeLimits | None = None) -> None:
+        self._limits = limits or DecodeLimits()
+        self._handle, self._size_bytes = _open(source, self._limits)
+
+    @property
+    def share_read(self) -> float:
+        """How much of the file has been read, 0 to 1."""
+        return 1.0 if self._handle.closed else min(1.0, self._handle.tell() / self._size_bytes)
+
+    def __iter__(self) -> Iterator[Float32]:
+        handle, size_bytes = self._handle, self._size_bytes
+        with handle:
+            kind = container.sniff(handle)
+            container.check_index(handle, kind, size_bytes)
+            try:
+                yield from self._pieces(kind)
+            except av.error.FFmpegError as error:
+                raise _unreadable(handle, kind, size_bytes, self._limits) from error
+
+    def _pieces(self, kind: str) -> Iterator[Float32]:
+        handle, size_bytes, limits = self._handle, self._size_bytes, self._limits
+        placeholder = container.has_unknown_length(handle, kind, size_bytes)
+        handle.seek(0)
+        with av.open(handle, mode="r", format=kind, metadata_errors="ignore") as opened:
+            if not opened.streams.audio:
+                if container.is_cut(handle, kind, size_bytes):
+                    raise _truncated()
+                raise errors.NoAudioTrack("The file has no audio track.")
+            stream = opened.streams.audio[0]
+            codec = stream.codec_context
+            if codec is None:
+                raise errors.UnsupportedCodec("The audio codec in this file is not supported.")
+            stated_s = None if placeholder else _stated_seconds(opened, stream, kind)
+            if stated_s is not None and stated_s > limits.max_seconds:
+                raise _too_long(limits)
+            # After the stated duration: "too long" helps a person more than "too many bytes".
+            if size_bytes > limits.max_bytes:
+                raise errors.TooLarge(f"The file is larger than {limits.max_bytes:,} bytes.")
+            _check_channels(codec.channels, limits)
+            mixed = _Mixed()
+            for piece in mixed.pieces(_frames(opened, stream, limits), limits):
+                yield np.clip(piece, -1.0, 1.0)
+            container_name = opened.format.name.split(",")[0]
+            codec_name = codec.codec.canonical_name
+        _check_complete(handle, kind, size_bytes, stated_s, max(mixed.decoded_s, mixed.end_s))
+        if not mixed.n_samples:
+            raise errors.EmptyInput("The recording holds no samples.")
+        self.clipped_fraction = max(mixer.clipped_fraction for mixer in mixed.mixers)
+        self.info = SourceInfo(
+            container=container_name,
+            codec=codec_name,
+            rate_hz=mixed.mixers[0].rate_hz,
+            channels=mixed.mixers[0].channels,
+            duration_s=sum(mixer.seconds for mixer in mixed.mixers),
+            size_bytes=size_bytes,
+        )
 
 
 def _open(source: AudioSource, limits: DecodeLimits) -> tuple[BinaryIO, int]:
@@ -191,85 +257,41 @@ def _open_path(path: str | os.PathLike[str]) -> tuple[BinaryIO, int]:
     return handle, status.st_size
 
 
-def _decode(handle: BinaryIO, kind: str, size_bytes: int, limits: DecodeLimits) -> Waveform:
-    placeholder = container.has_unknown_length(handle, kind, size_bytes)
-    handle.seek(0)
-    with av.open(handle, mode="r", format=kind, metadata_errors="ignore") as opened:
-        if not opened.streams.audio:
-            if container.is_cut(handle, kind, size_bytes):
-                raise _truncated()
-            raise errors.NoAudioTrack("The file has no audio track.")
-        stream = opened.streams.audio[0]
-        codec = stream.codec_context
-        if codec is None:
-            raise errors.UnsupportedCodec("The audio codec in this file is not supported.")
-        stated_s = None if placeholder else _stated_seconds(opened, stream, kind)
-        if stated_s is not None and stated_s > limits.max_seconds:
-            raise _too_long(limits)
-        # After the stated duration: "too long" helps a person more than "too many bytes".
-        if size_bytes > limits.max_bytes:
-            raise errors.TooLarge(f"The file is larger than {limits.max_bytes:,} bytes.")
-        _check_channels(codec.channels, limits)
-        drained = _drain(opened, stream, limits)
-        container_name = opened.format.name.split(",")[0]
-        codec_name = codec.codec.canonical_name
-    _check_complete(handle, kind, size_bytes, stated_s, max(drained.decoded_s, drained.end_s))
-    if not len(drained.samples):
-        raise errors.EmptyInput("The recording holds no samples.")
-    info = SourceInfo(
-        container=container_name,
-        codec=codec_name,
-        rate_hz=drained.rate_hz,
-        channels=drained.channels,
-        duration_s=drained.decoded_s,
-        size_bytes=size_bytes,
-    )
-    samples = np.clip(drained.samples, -1.0, 1.0)
-    return Waveform(samples=samples, source=info, clipped_fraction=drained.clipped_fraction)
+class _Mixed:
+    """Frames to pieces at 16 kHz, and the facts that only decoding tells."""
 
+    def __init__(self) -> None:
+        self.mixers: list[Mixer] = []
+        """One for each rate and channel count in a row; the first gives the recording's own."""
+        self.decoded_s = self.end_s = 0.0
+        """``end_s``: where the last frame ends by its time stamp; later than ``decoded_s`` with gaps."""
+        self.n_samples = 0
 
-class _Drained(NamedTuple):
-    """All of a track, and the facts that only decoding tells."""
+    def pieces(self, frames: Iterator[av.AudioFrame], limits: DecodeLimits) -> Iterator[Float32]:
+        for frame in frames:
+            n_channels = len(frame.layout.channels)
+            mixer = self.mixers[-1] if self.mixers else None
+            if mixer is None or (frame.sample_rate, n_channels) != (mixer.rate_hz, mixer.channels):
+                _check_rate(frame.sample_rate, limits)
+                _check_channels(n_channels, limits)
+                if mixer is not None:
+                    yield from self._counted(mixer.flush())
+                mixer = Mixer(frame.sample_rate, n_channels)
+                self.mixers.append(mixer)
+            seconds = frame.samples / frame.sample_rate
+            self.decoded_s += seconds
+            if self.decoded_s > limits.max_seconds + 1e-6:  # adding up frames rounds
+                raise _too_long(limits)
+            if frame.pts is not None and frame.time_base:
+                self.end_s = max(self.end_s, float(frame.pts * frame.time_base) + seconds)
+            yield from self._counted(mixer.push(_planes(frame, n_channels)))
+        if self.mixers:
+            yield from self._counted(self.mixers[-1].flush())
 
-    samples: Float32
-    rate_hz: int
-    """Of the first frame, as is ``channels``."""
-    channels: int
-    decoded_s: float
-    end_s: float
-    """Where the last frame ends by its time stamp; later than ``decoded_s`` if there are gaps."""
-    clipped_fraction: float
-
-
-def _drain(opened: av.container.InputContainer, stream: av.AudioStream, limits: DecodeLimits) -> _Drained:
-    mixers: list[Mixer] = []
-    chunks: list[Float32] = [np.zeros(0, np.float32)]
-    decoded_s = end_s = 0.0
-    for frame in _frames(opened, stream, limits):
-        n_channels = len(frame.layout.channels)
-        if not mixers or (frame.sample_rate, n_channels) != (mixers[-1].rate_hz, mixers[-1].channels):
-            _check_rate(frame.sample_rate, limits)
-            _check_channels(n_channels, limits)
-            if mixers:
-                chunks.append(mixers[-1].flush())
-            mixers.append(Mixer(frame.sample_rate, n_channels))
-        seconds = frame.samples / frame.sample_rate
-        decoded_s += seconds
-        if decoded_s > limits.max_seconds + 1e-6:  # adding up frames rounds
-            raise _too_long(limits)
-        if frame.pts is not None and frame.time_base:
-            end_s = max(end_s, float(frame.pts * frame.time_base) + seconds)
-        chunks.append(mixers[-1].push(_planes(frame, n_channels)))
-    if mixers:
-        chunks.append(mixers[-1].flush())
-    return _Drained(
-        samples=np.concatenate(chunks),
-        rate_hz=mixers[0].rate_hz if mixers else 0,
-        channels=mixers[0].channels if mixers else 0,
-        decoded_s=sum(mixer.seconds for mixer in mixers),
-        end_s=end_s,
-        clipped_fraction=max((mixer.clipped_fraction for mixer in mixers), default=0.0),
-    )
+    def _counted(self, piece: Float32) -> Iterator[Float32]:
+        self.n_samples += len(piece)
+        if len(piece):
+            yield piece
 
 
 _SAMPLE_TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}

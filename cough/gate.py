@@ -8,7 +8,7 @@ with silence around it, and a recording of any length is measured block by block
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -78,25 +78,60 @@ class CoughGate:
         probabilities = self.frame_probabilities(samples)
         score = float(_smoothed(probabilities, self.spec.score_frames).max(initial=0.0))
         duration_s = len(samples) / SAMPLE_RATE_HZ
-        events = tuple(find_events(probabilities, self.spec, duration_s=duration_s))
-        return GateResult(score, events, probabilities)
+        return GateResult(
+            score, tuple(find_events(probabilities, self.spec, duration_s=duration_s)), probabilities
+        )
+
+    def events(self, pieces: Iterable[Float32]) -> Iterator[CoughEvent]:
+        """The events of ``detect``, each as soon as it is over, in memory that does not grow.
+
+        Parameters
+        ----------
+        pieces : consecutive parts of a waveform, each (n,) float32 mono 16 kHz, n as it comes
+        """
+        finder = EventFinder(self.spec)
+        n_samples = 0
+
+        def counted() -> Iterator[Float32]:
+            nonlocal n_samples
+            for piece in pieces:
+                n_samples += len(piece)
+                yield piece
+
+        for block in self._blocks(counted()):
+            yield from finder.push(block)
+        yield from finder.finish(duration_s=n_samples / SAMPLE_RATE_HZ)
 
     def frame_probabilities(self, samples: Float32) -> Float32:
         """Cough probability of every 40 ms; (ceil(n_samples / hop),) float32."""
-        n_frames = -(-len(samples) // self._hop)
-        out = np.empty(n_frames, np.float32)
-        for first in range(0, n_frames, self._block):
-            last = min(first + self._block, n_frames)
-            out[first:last] = self._run(samples, first, last)
-        return out
+        return np.concatenate([np.zeros(0, np.float32), *self._blocks([samples])])
 
-    def _run(self, samples: Float32, first: int, last: int) -> Float32:
-        """Frames [first, last), computed from their samples and the context around them."""
+    def _blocks(self, pieces: Iterable[Float32]) -> Iterator[Float32]:
+        """Frame probabilities, 20 s at a time; where blocks begin does not depend on the pieces."""
+        held, held_from, first = np.zeros(0, np.float32), 0, 0
+        for piece in pieces:
+            held = np.concatenate([held, piece]) if len(held) else piece
+            while held_from + len(held) >= (first + self._block + self._context) * self._hop:
+                yield self._run(held, held_from, first, first + self._block)
+                first += self._block
+                begin = max(0, (first - self._context) * self._hop)
+                held, held_from = held[begin - held_from :], begin
+        n_frames = -(-(held_from + len(held)) // self._hop)
+        while first < n_frames:
+            last = min(first + self._block, n_frames)
+            yield self._run(held, held_from, first, last)
+            first = last
+
+    def _run(self, held: Float32, held_from: int, first: int, last: int) -> Float32:
+        """Frames [first, last) from their samples and the context around them.
+
+        ``held`` is the waveform from sample ``held_from`` on; what it lacks is silence.
+        """
         begin = (first - self._context) * self._hop
         end = (last + self._context) * self._hop
         window = np.zeros((1, end - begin), np.float32)
-        kept_begin, kept_end = max(begin, 0), min(end, len(samples))
-        window[0, kept_begin - begin : kept_end - begin] = samples[kept_begin:kept_end]
+        kept_begin, kept_end = max(begin, held_from), min(end, held_from + len(held))
+        window[0, kept_begin - begin : kept_end - begin] = held[kept_begin - held_from : kept_end - held_from]
         frames: Float32 = self._session.run(None, {self._input: window})[0][0]
         return frames[self._context : len(frames) - self._context]
 
@@ -113,37 +148,81 @@ class CoughGate:
 
 
 def find_events(probabilities: Float32, spec: GateSpec, *, duration_s: float) -> Iterator[CoughEvent]:
+    """Events of a whole recording; see ``EventFinder``."""
+    finder = EventFinder(spec)
+    yield from finder.push(probabilities)
+    yield from finder.finish(duration_s=duration_s)
+
+
+class EventFinder:
     """Events by hysteresis: a run of frames above the exit threshold that somewhere scores.
 
-    Runs closer than ``merge_gap_s`` are one event. An event's score is the highest mean over
+    Runs no more than ``merge_gap_s`` apart are one event. An event's score is the highest mean over
     ``score_frames`` consecutive frames that touch it; below ``threshold`` it is none. So a
     recording has an event exactly when its own score reaches the threshold (unless that event is
     shorter than ``min_event_s``).
     """
-    smoothed = _smoothed(probabilities, spec.score_frames)
-    reach = spec.score_frames - 1
-    for first, last in _runs(probabilities >= spec.exit_threshold, round(spec.merge_gap_s / spec.hop_s)):
-        score = float(smoothed[first : last + reach].max())
-        end_s = min(last * spec.hop_s, duration_s)
-        start_s = first * spec.hop_s
+
+    def __init__(self, spec: GateSpec) -> None:
+        self._spec = spec
+        self._merge_gap = round(spec.merge_gap_s / spec.hop_s)
+        self._reach = spec.score_frames - 1
+        self._seen = 0
+        self._recent = np.zeros(self._reach, np.float32)
+        self._first, self._last, self._score = 0, 0, -1.0
+        """The open run [first, last) and its score so far; ``first == last``: there is none."""
+
+    def push(self, probabilities: Float32) -> Iterator[CoughEvent]:
+        """Events that the next frames, (n,), bring to an end."""
+        joined = np.concatenate([self._recent, probabilities])
+        means = _means(joined, self._spec.score_frames).tolist()
+        self._recent = joined[len(joined) - self._reach :]
+        active = (probabilities >= self._spec.exit_threshold).tolist()
+        for mean, is_active in zip(means, active, strict=True):
+            if is_active:
+                if self._seen - self._last > self._merge_gap:
+                    yield from self._close(None)
+                if self._first == self._last:
+                    self._first, self._score = self._seen, -1.0
+                self._last = self._seen + 1
+            elif self._seen - self._last >= max(self._merge_gap, self._reach):
+                yield from self._close(None)
+            if self._seen < self._last + self._reach:
+                self._score = max(self._score, mean)
+            self._seen += 1
+
+    def finish(self, *, duration_s: float) -> Iterator[CoughEvent]:
+        """The event that was still open when the recording ended after ``duration_s``."""
+        # Silence after the end: the last frames of a run count towards fewer than score_frames means.
+        for mean in _means(np.pad(self._recent, (0, self._reach)), self._spec.score_frames).tolist():
+            if self._seen < self._last + self._reach:
+                self._score = max(self._score, mean)
+            self._seen += 1
+        yield from self._close(duration_s)
+
+    def _close(self, duration_s: float | None) -> Iterator[CoughEvent]:
+        spec = self._spec
         # In frames: differences of times would round one way here and the other there.
-        if score >= spec.threshold and (last - first) * spec.hop_s >= spec.min_event_s - 1e-9:
-            yield CoughEvent(start_s=round(start_s, 6), end_s=round(end_s, 6), score=score)
+        long_enough = (self._last - self._first) * spec.hop_s >= spec.min_event_s - 1e-9
+        if self._last > self._first and self._score >= spec.threshold and long_enough:
+            end_s = self._last * spec.hop_s
+            yield CoughEvent(
+                start_s=round(self._first * spec.hop_s, 6),
+                end_s=round(end_s if duration_s is None else min(end_s, duration_s), 6),
+                score=self._score,
+            )
+        self._first = self._last
 
 
 def _smoothed(probabilities: Float32, width: int) -> Float32:
     """Moving mean with silence (probability 0) around; element j covers frames (j - width, j]."""
-    kernel = np.full(width, 1.0 / width, np.float32)
-    return np.convolve(probabilities, kernel) if len(probabilities) else probabilities
+    return _means(np.pad(probabilities, width - 1), width) if len(probabilities) else probabilities
 
 
-def _runs(active: np.ndarray[tuple[int], np.dtype[np.bool_]], merge_gap: int) -> Iterator[tuple[int, int]]:
-    """Half-open runs of True; gaps of at most ``merge_gap`` frames are bridged."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], active.astype(np.int8), [0]])))
-    starts, ends = edges[::2], edges[1::2]
-    if not len(starts):
-        return
-    apart = np.flatnonzero(starts[1:] - ends[:-1] > merge_gap)
-    yield from zip(
-        starts[np.r_[0, apart + 1]].tolist(), ends[np.r_[apart, len(ends) - 1]].tolist(), strict=True
-    )
+def _means(values: Float32, width: int) -> Float32:
+    """Means of ``width`` consecutive values, summed in a fixed order: the same in any block."""
+    n = len(values) - width + 1
+    total = np.zeros(n, np.float32)
+    for i in range(width):
+        total += values[i : i + n]
+    return total / np.float32(width)

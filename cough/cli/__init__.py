@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from cough.cli import common, demo, info, models, screen, serve
+from cough.cli import common, demo, events, info, models, screen, serve
 
 app = typer.Typer(
     name="cough",
@@ -21,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("screen")(screen.screen)
+app.command("events")(events.events)
 app.command("info")(info.info)
 app.command("models")(models.models)
 app.command("demo")(demo.demo)
