@@ -7,7 +7,7 @@
 Research software, never a diagnosis.
 """
 
-from cough.audio import DecodeLimits, Waveform, decode
+from cough.audio import AudioStream, DecodeLimits, Waveform, decode
 from cough.bundle import Bundle, load_bundle
 from cough.errors import BundleError, CoughError, InputError
 from cough.gate import CoughEvent, CoughGate
@@ -17,6 +17,7 @@ from cough.screener import Screener, ScreeningResult
 __version__ = "0.1.0"
 
 __all__ = [
+    "AudioStream",
     "Bundle",
     "BundleError",
     "CoughError",

@@ -36,7 +36,7 @@ AudioSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryvie
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeLimits:
-    """What ``decode`` refuses. All limits are inclusive."""
+    """What ``decode`` and ``AudioStream`` refuse. All limits are inclusive."""
 
     max_bytes: int = 64 * 1024 * 1024
     """Encoded size."""
@@ -47,6 +47,10 @@ class DecodeLimits:
     max_rate_hz: int = 192_000
     max_bad_packets: float = 0.1
     """Share of packets that may fail to decode before the file counts as corrupt."""
+
+
+LONG = DecodeLimits(max_bytes=1 << 40, max_seconds=31 * 24 * 3600.0)
+"""A month, for what is not held as a whole."""
 
 
 class SourceInfo(BaseModel):
@@ -140,8 +144,8 @@ def decode(source: AudioSource, *, limits: DecodeLimits | None = None) -> Wavefo
     ------
     InputError : one leaf of the tree in ``cough.errors`` for each way a file can be unusable
     """
-    stream = AudioStream(source, limits=limits)
-    samples = np.concatenate([np.zeros(0, np.float32), *stream])
+    stream = AudioStream(source, limits=limits or DecodeLimits())
+    samples = np.concatenate(list(stream))
     return Waveform(samples=samples, source=stream.info, clipped_fraction=stream.clipped_fraction)
 
 
@@ -150,6 +154,12 @@ class AudioStream:
 
     Iterate once for float32 arrays (n,) of mono samples at 16 kHz in [-1, 1], about a second each.
     Errors are those of ``decode``; that a file breaks off is known only after its last piece.
+    Memory does not grow with a file given by its path; bytes and file objects are held as they are.
+
+    Parameters
+    ----------
+    source : as for ``decode``
+    limits : defaults to ``LONG``
 
     Attributes
     ----------
@@ -159,9 +169,9 @@ class AudioStream:
     info: SourceInfo
     clipped_fraction: float = 0.0
 
-    def __init__(self, source: AudioSource, *, limits: DecodeLimits | None = None) -> None:
-        self._limits = limits or DecodeLimits()
-        self._handle, self._size_bytes = _open(source, self._limits)
+    def __init__(self, source: AudioSource, *, limits: DecodeLimits = LONG) -> None:
+        self._limits = limits
+        self._handle, self._size_bytes = _open(source, limits)
 
     @property
     def share_read(self) -> float:
@@ -203,16 +213,16 @@ class AudioStream:
                 yield np.clip(piece, -1.0, 1.0)
             container_name = opened.format.name.split(",")[0]
             codec_name = codec.codec.canonical_name
-        _check_complete(handle, kind, size_bytes, stated_s, max(mixed.decoded_s, mixed.end_s))
+        _check_complete(handle, kind, size_bytes, stated_s, max(mixed.duration_s, mixed.end_s))
         if not mixed.n_samples:
             raise errors.EmptyInput("The recording holds no samples.")
-        self.clipped_fraction = max(mixer.clipped_fraction for mixer in mixed.mixers)
+        self.clipped_fraction = mixed.clipped_fraction
         self.info = SourceInfo(
             container=container_name,
             codec=codec_name,
-            rate_hz=mixed.mixers[0].rate_hz,
-            channels=mixed.mixers[0].channels,
-            duration_s=sum(mixer.seconds for mixer in mixed.mixers),
+            rate_hz=mixed.rate_hz,
+            channels=mixed.channels,
+            duration_s=mixed.duration_s,
             size_bytes=size_bytes,
         )
 
@@ -233,7 +243,7 @@ def _open(source: AudioSource, limits: DecodeLimits) -> tuple[BinaryIO, int]:
 def _read_at_most(source: IO[bytes], n: int) -> bytes:
     """``read`` of a raw or network file may return less than is still to come."""
     pieces, left = [], n
-    while left and (piece := source.read(left)):
+    while left and (piece := source.read(min(left, 1 << 20))):  # raw files allocate what is asked for
         pieces.append(piece)
         left -= len(piece)
     return b"".join(pieces)
@@ -261,32 +271,40 @@ class _Mixed:
     """Frames to pieces at 16 kHz, and the facts that only decoding tells."""
 
     def __init__(self) -> None:
-        self.mixers: list[Mixer] = []
-        """One for each rate and channel count in a row; the first gives the recording's own."""
-        self.decoded_s = self.end_s = 0.0
-        """``end_s``: where the last frame ends by its time stamp; later than ``decoded_s`` with gaps."""
+        self.rate_hz = self.channels = 0
+        """Of the first frame."""
+        self.duration_s = self.end_s = 0.0
+        """``end_s``: where the last frame ends by its time stamp; later than ``duration_s`` with gaps."""
+        self.clipped_fraction = 0.0
         self.n_samples = 0
 
     def pieces(self, frames: Iterator[av.AudioFrame], limits: DecodeLimits) -> Iterator[Float32]:
+        mixer: Mixer | None = None
+        decoded_s = 0.0
         for frame in frames:
             n_channels = len(frame.layout.channels)
-            mixer = self.mixers[-1] if self.mixers else None
             if mixer is None or (frame.sample_rate, n_channels) != (mixer.rate_hz, mixer.channels):
                 _check_rate(frame.sample_rate, limits)
                 _check_channels(n_channels, limits)
-                if mixer is not None:
-                    yield from self._counted(mixer.flush())
+                if mixer is None:
+                    self.rate_hz, self.channels = frame.sample_rate, n_channels
+                else:
+                    yield from self._finished(mixer)
                 mixer = Mixer(frame.sample_rate, n_channels)
-                self.mixers.append(mixer)
             seconds = frame.samples / frame.sample_rate
-            self.decoded_s += seconds
-            if self.decoded_s > limits.max_seconds + 1e-6:  # adding up frames rounds
+            decoded_s += seconds
+            if decoded_s > limits.max_seconds + 1e-6:  # adding up frames rounds
                 raise _too_long(limits)
             if frame.pts is not None and frame.time_base:
                 self.end_s = max(self.end_s, float(frame.pts * frame.time_base) + seconds)
             yield from self._counted(mixer.push(_planes(frame, n_channels)))
-        if self.mixers:
-            yield from self._counted(self.mixers[-1].flush())
+        if mixer is not None:
+            yield from self._finished(mixer)
+
+    def _finished(self, mixer: Mixer) -> Iterator[Float32]:
+        yield from self._counted(mixer.flush())
+        self.duration_s += mixer.seconds
+        self.clipped_fraction = max(self.clipped_fraction, mixer.clipped_fraction)
 
     def _counted(self, piece: Float32) -> Iterator[Float32]:
         self.n_samples += len(piece)

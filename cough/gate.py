@@ -108,31 +108,28 @@ class CoughGate:
 
     def _blocks(self, pieces: Iterable[Float32]) -> Iterator[Float32]:
         """Frame probabilities, 20 s at a time; where blocks begin does not depend on the pieces."""
-        held, held_from, first = np.zeros(0, np.float32), 0, 0
+        context, block = self._context * self._hop, self._block * self._hop
+        # One block between its contexts. Before and after the recording there is silence.
+        window = np.zeros(context + block + context, np.float32)
+        filled = context
         for piece in pieces:
-            held = np.concatenate([held, piece]) if len(held) else piece
-            while held_from + len(held) >= (first + self._block + self._context) * self._hop:
-                yield self._run(held, held_from, first, first + self._block)
-                first += self._block
-                begin = max(0, (first - self._context) * self._hop)
-                held, held_from = held[begin - held_from :], begin
-        n_frames = -(-(held_from + len(held)) // self._hop)
-        while first < n_frames:
-            last = min(first + self._block, n_frames)
-            yield self._run(held, held_from, first, last)
-            first = last
+            left = piece
+            while len(left):
+                taken = left[: len(window) - filled]
+                window[filled : filled + len(taken)] = taken
+                filled, left = filled + len(taken), left[len(taken) :]
+                if filled == len(window):
+                    yield self._run(window)
+                    window[: 2 * context] = window[block:]
+                    filled = 2 * context
+        ending = np.pad(window[:filled], (0, len(window)))
+        for begin in range(0, filled - context, block):
+            n_frames = min(self._block, -(-(filled - context - begin) // self._hop))
+            yield self._run(ending[begin : begin + 2 * context + n_frames * self._hop])
 
-    def _run(self, held: Float32, held_from: int, first: int, last: int) -> Float32:
-        """Frames [first, last) from their samples and the context around them.
-
-        ``held`` is the waveform from sample ``held_from`` on; what it lacks is silence.
-        """
-        begin = (first - self._context) * self._hop
-        end = (last + self._context) * self._hop
-        window = np.zeros((1, end - begin), np.float32)
-        kept_begin, kept_end = max(begin, held_from), min(end, held_from + len(held))
-        window[0, kept_begin - begin : kept_end - begin] = held[kept_begin - held_from : kept_end - held_from]
-        frames: Float32 = self._session.run(None, {self._input: window})[0][0]
+    def _run(self, window: Float32) -> Float32:
+        """Probabilities of the frames of a window (n,), without those of the context at either end."""
+        frames: Float32 = self._session.run(None, {self._input: window[None]})[0][0]
         return frames[self._context : len(frames) - self._context]
 
     def _check_shape(self) -> None:

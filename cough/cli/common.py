@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,36 @@ def usage_errors() -> Iterator[None]:
     except CoughError as error:
         report(error)
         raise typer.Exit(USAGE) from error
+
+
+def check_target(target: Path, *, option: str, source: Path) -> None:
+    """Refuse before the work, rather than after it, a path that ``replacing`` must not write."""
+    problem = None
+    if not target.parent.is_dir():
+        problem = "there is no such folder"
+    elif target.exists() and not target.is_file():
+        problem = "it is not a regular file"
+    elif target.exists() and source.exists() and target.samefile(source):
+        problem = "it is the recording"
+    if problem:
+        raise typer.BadParameter(f"cannot write {printable(str(target))}: {problem}", param_hint=option)
+
+
+@contextmanager
+def replacing(target: Path, *, option: str) -> Iterator[Path]:
+    """A path beside ``target`` to write; it takes the target's place whole, or leaves nothing."""
+    target = target.resolve()  # through a link, not over it
+    partial = target.with_name(f".{secrets.token_hex(8)}.partial{target.suffix}")
+    try:
+        yield partial
+        partial.replace(target)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise typer.BadParameter(
+            f"cannot write {printable(str(target))}: {why}", param_hint=option
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def report(error: CoughError, name: str | None = None) -> None:

@@ -1,12 +1,13 @@
-"""``cough events LONG``: every cough of a recording of any length, in memory that does not grow."""
+"""``cough events FILE``: every cough of a recording of any length, in memory that does not grow."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import os
+import time
 from collections.abc import Iterator
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -14,15 +15,14 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from cough.audio import AudioStream, DecodeLimits, Float32
+from cough.audio import AudioStream, Float32
 from cough.bundle import load_bundle
 from cough.cli import common
 from cough.errors import InputError
 from cough.gate import CoughEvent, CoughGate
-from cough.messages import NOTICE
+from cough.messages import NOTICE, NOTICE_CODE
 
-LIMITS = DecodeLimits(max_bytes=1 << 40, max_seconds=31 * 24 * 3600.0)
-"""A month: the stream holds about 24 s of it at a time."""
+_BAR_AFTER_S = 2.0
 
 
 class Format(StrEnum):
@@ -33,10 +33,11 @@ class Format(StrEnum):
     audacity = "audacity"
 
 
-Recording = Annotated[Path, typer.Argument(metavar="LONG", help="A recording of any length.")]
+Recording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording of any length.")]
 FormatOption = Annotated[
     Format, typer.Option("--format", help="csv; json with a summary; audacity: a label track.")
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
 Output = Annotated[
     Path | None, typer.Option("-o", "--output", help="Write here, whole or not at all. Default: stdout.")
 ]
@@ -46,35 +47,51 @@ Figure = Annotated[
 
 
 def events(
-    long: Recording,
+    file: Recording,
     format: FormatOption = Format.csv,
-    json_output: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    json_output: JsonOption = False,
     output: Output = None,
     figure: Figure = None,
     bundle: common.BundleOption = None,
 ) -> None:
     """Find every cough in a recording of any length: when, how sure, how many an hour."""
+    if json_output and format is Format.audacity:
+        raise typer.BadParameter("says otherwise than --format audacity", param_hint="--json")
+    if output is not None:
+        common.check_target(output, option="--output", source=file)
     with common.usage_errors():
+        if figure is not None:
+            from cough.timeline import check_figure, draw_timeline
+
+            common.check_target(figure, option="--figure", source=file)
+            try:
+                check_figure(figure)
+            except ValueError as error:
+                raise typer.BadParameter(str(error), param_hint="--figure") from error
         gate = CoughGate(load_bundle(bundle))
     try:
-        stream = AudioStream(long, limits=LIMITS)
+        stream = AudioStream(file)
         found = list(gate.events(_shown(stream)))
     except InputError as error:
-        common.report(error, str(long))
+        common.report(error, str(file))
         raise typer.Exit(common.FAILED) from error
     duration_s = stream.info.duration_s
-    text = as_text(found, Format.json if json_output else format, duration_s=duration_s)
-    if output is None:
-        common.emit(text.rstrip("\n"))
-    else:
-        _write_whole(output, text)
+    text = as_text(found, Format.json if json_output else format, file=file, duration_s=duration_s)
+    if output is not None:
+        with common.replacing(output, option="--output") as partial:
+            partial.write_text(text, encoding="utf-8")
+    elif text:
+        common.emit(text.removesuffix("\n"))
+    name = common.printable(file.name)
     common.err.print(
-        f"{common.printable(long.name)}: {len(found)} coughs in {duration_s:.1f} s, "
-        f"{coughs_per_hour(found, duration_s):.1f} an hour. {NOTICE}",
+        f"{name}: {len(found)} cough{'' if len(found) == 1 else 's'} in "
+        f"{timedelta(seconds=round(duration_s))} (h:mm:ss), "
+        f"{coughs_per_hour(found, duration_s):.1f} per hour. {NOTICE}",
         markup=False,
     )
     if figure is not None:
-        _draw(found, duration_s, long.name, figure)
+        with common.replacing(figure, option="--figure") as partial:
+            draw_timeline(found, duration_s=duration_s, title=name, path=partial)
 
 
 def coughs_per_hour(found: list[CoughEvent], duration_s: float) -> float:
@@ -82,15 +99,17 @@ def coughs_per_hour(found: list[CoughEvent], duration_s: float) -> float:
     return 3600 * len(found) / duration_s
 
 
-def as_text(found: list[CoughEvent], format: Format, *, duration_s: float) -> str:
+def as_text(found: list[CoughEvent], format: Format, *, file: Path, duration_s: float) -> str:
     """Events as CSV, as one JSON object with a summary, or as labels that Audacity imports."""
     if format is Format.json:
         body = {
+            "file": str(file),
             "duration_s": round(duration_s, 6),
             "coughs": len(found),
             "coughs_per_hour": round(coughs_per_hour(found, duration_s), 3),
             "events": [event.model_dump() for event in found],
-            "notice": NOTICE,
+            "notice": NOTICE_CODE,
+            "notice_text": NOTICE,
         }
         return json.dumps(body) + "\n"
     if format is Format.audacity:
@@ -103,31 +122,21 @@ def as_text(found: list[CoughEvent], format: Format, *, duration_s: float) -> st
 
 
 def _shown(stream: AudioStream) -> Iterator[Float32]:
-    """The pieces, with a bar on standard error: a minute of sound goes by in a blink, hours do not."""
-    with Progress(
-        console=common.err, transient=True, redirect_stdout=False, redirect_stderr=False
-    ) as progress:
-        task = progress.add_task("listening", total=1.0)
-        for piece in stream:
-            progress.update(task, completed=stream.share_read)
-            yield piece
-
-
-def _write_whole(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    """The pieces, with a bar on the terminal: minutes of sound go by in a blink, hours do not."""
+    began = time.monotonic()
+    bar = Progress(
+        console=common.err,
+        transient=True,
+        disable=not common.err.is_terminal,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    task = bar.add_task("listening", total=1.0)
     try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise typer.BadParameter(f"cannot write {path}: {error.strerror}", param_hint="--output") from error
-
-
-def _draw(found: list[CoughEvent], duration_s: float, name: str, target: Path) -> None:
-    with common.usage_errors():
-        from cough.timeline import draw_timeline
-
-        try:
-            draw_timeline(found, duration_s=duration_s, title=common.printable(name), path=target)
-        except (OSError, ValueError) as error:
-            raise typer.BadParameter(f"cannot write {target}: {error}", param_hint="--figure") from error
+        for piece in stream:
+            bar.update(task, completed=stream.share_read)
+            if not bar.live.is_started and time.monotonic() - began > _BAR_AFTER_S:
+                bar.start()
+            yield piece
+    finally:
+        bar.stop()

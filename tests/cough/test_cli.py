@@ -31,7 +31,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def test_help_names_every_command() -> None:
     done = run("--help")
     assert done.returncode == 0
-    for command in ("screen", "info", "models", "demo", "serve"):
+    for command in ("screen", "events", "info", "models", "demo", "serve"):
         assert command in done.stdout
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import os
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,13 +15,15 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from typer.testing import CliRunner
 
 from cough import errors
 from cough.audio import AudioStream, DecodeLimits, decode
 from cough.bundle import Bundle
-from cough.cli import app
+from cough.cli import app, common, events
 from cough.gate import CoughGate, EventFinder, find_events
+from cough.timeline import rates
 from training import synth
 
 RATE = 16_000
@@ -102,6 +106,31 @@ def test_events_come_before_the_recording_ends(gate: CoughGate, long_samples: np
     assert given < 30
 
 
+def test_the_callers_buffer_may_be_reused(gate: CoughGate, long_samples: np.ndarray) -> None:
+    def pieces() -> Iterator[np.ndarray]:
+        buffer = np.empty(1_000, np.float32)
+        for begin in range(0, len(long_samples), 1_000):
+            buffer[:] = long_samples[begin : begin + 1_000]
+            yield buffer
+
+    assert tuple(gate.events(pieces())) == gate.detect(long_samples).events
+
+
+def test_half_an_hour_is_decoded_in_flat_memory(tmp_path: Path) -> None:
+    """As float32 at 16 kHz it would be 115 MB."""
+    long = tmp_path / "long.wav"
+    second = (0.1 * np.sin(np.arange(8_000) / 7)).astype(np.float32)
+    with soundfile.SoundFile(long, "w", 8_000, 1, "PCM_U8") as file:
+        for _ in range(1_800):
+            file.write(second)
+    tracemalloc.start()
+    n_samples = sum(len(piece) for piece in AudioStream(long))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert n_samples == 1_800 * RATE
+    assert most < 5e6
+
+
 def test_memory_does_not_grow_with_the_recording(gate: CoughGate) -> None:
     def peak(minutes: int) -> int:
         silence = (np.zeros(RATE, np.float32) for _ in range(60 * minutes))
@@ -120,15 +149,35 @@ def test_formats_hold_the_same_events(long_wav: Path, gate: CoughGate, tmp_path:
     assert table.exit_code == 0
     rows = list(csv.DictReader(table.stdout.splitlines()))
     assert [float(row["start_s"]) for row in rows] == [e.start_s for e in events]
-    assert "not a diagnosis" in table.stderr.replace("\n", " ")
+    # The summary and nothing else: no bar where nobody looks.
+    summary = f"night.wav: {len(events)} coughs in 0:01:10 (h:mm:ss), {3600 * len(events) / 70:.1f} per hour."
+    assert table.stderr.startswith(summary)
+    assert "not a diagnosis" in table.stderr
+    assert table.stderr.count("\n") == 1
     body = json.loads(runner.invoke(app, ["events", str(long_wav), "--json"]).stdout)
     assert body["events"] == [e.model_dump() for e in events]
+    assert (body["file"], body["coughs"], body["duration_s"]) == (str(long_wav), len(events), 70.0)
     assert body["coughs_per_hour"] == pytest.approx(3600 * len(events) / 70, abs=1e-3)
+    assert body["notice"] == "research_only_not_a_diagnosis"
     target = tmp_path / "labels.txt"
     silent = runner.invoke(app, ["events", str(long_wav), "--format", "audacity", "-o", str(target)])
     assert (silent.exit_code, silent.stdout) == (0, "")
     labels = [line.split("\t") for line in target.read_text().splitlines()]
     assert [(float(a), float(b)) for a, b, _ in labels] == [(e.start_s, e.end_s) for e in events]
+    assert all(label.startswith("cough 0.") for _, _, label in labels)
+
+
+def test_no_coughs_are_an_answer_too(tmp_path: Path) -> None:
+    quiet = tmp_path / "quiet.wav"
+    soundfile.write(quiet, np.zeros(RATE), RATE)
+    outputs = {
+        format: runner.invoke(app, ["events", str(quiet), "--format", format])
+        for format in ("csv", "json", "audacity")
+    }
+    assert all(output.exit_code == 0 for output in outputs.values())
+    assert outputs["csv"].stdout == "start_s,end_s,score\n"
+    assert outputs["audacity"].stdout == ""
+    assert json.loads(outputs["json"].stdout)["coughs_per_hour"] == 0.0
 
 
 def test_timeline_is_drawn(long_wav: Path, tmp_path: Path) -> None:
@@ -136,6 +185,25 @@ def test_timeline_is_drawn(long_wav: Path, tmp_path: Path) -> None:
     target = tmp_path / "night.png"
     assert runner.invoke(app, ["events", str(long_wav), "--figure", str(target)]).exit_code == 0
     assert target.read_bytes().startswith(b"\x89PNG")
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@given(
+    duration_s=st.floats(0.1, 3e5),
+    shares=st.lists(st.floats(0, 1, exclude_max=True), max_size=50),
+)
+def test_rates_add_up_to_the_coughs(duration_s: float, shares: list[float]) -> None:
+    edges_min, per_minute = rates([share * duration_s for share in shares], duration_s=duration_s)
+    assert float((per_minute * np.diff(edges_min)).sum()) == pytest.approx(len(shares))
+    assert edges_min[0] == 0
+    assert edges_min[-1] == pytest.approx(duration_s / 60)
+    assert len(per_minute) <= 220
+
+
+def test_bins_are_minutes_and_the_last_is_no_sliver() -> None:
+    np.testing.assert_array_equal(rates([], duration_s=190.0)[0], [0, 1, 2, 190 / 60])
+    np.testing.assert_allclose(rates([185.0], duration_s=220.0)[1], [0, 0, 0, 60 / 40])
+    np.testing.assert_array_equal(np.diff(rates([], duration_s=8 * 3600.0)[0]), 5.0)
 
 
 def test_what_cannot_be_read_is_an_error_and_leaves_nothing(long_wav: Path, tmp_path: Path) -> None:
@@ -150,12 +218,53 @@ def test_what_cannot_be_read_is_an_error_and_leaves_nothing(long_wav: Path, tmp_
         assert answer.exit_code == 1
         assert code in answer.stderr
         assert answer.stdout == ""
+        assert "Traceback" not in answer.stderr
         assert not target.exists()
     with pytest.raises(errors.TooLong):
         list(AudioStream(long_wav, limits=DecodeLimits(max_seconds=60)))
 
 
-def test_full_or_missing_target_is_an_error(long_wav: Path, tmp_path: Path) -> None:
-    answer = runner.invoke(app, ["events", str(long_wav), "-o", str(tmp_path / "no" / "events.csv")])
-    assert answer.exit_code == 2
-    assert list(tmp_path.iterdir()) == []
+def test_bad_targets_are_refused_before_listening(long_wav: Path, tmp_path: Path) -> None:
+    recording = tmp_path / "copy.wav"
+    recording.write_bytes(long_wav.read_bytes())
+    (tmp_path / "link.csv").symlink_to(recording)
+    (tmp_path / "folder").mkdir()
+    before = sorted(tmp_path.iterdir())
+    for option, name in (
+        ("-o", "no/events.csv"),
+        ("-o", "folder"),
+        ("-o", "copy.wav"),
+        ("-o", "link.csv"),
+        ("--figure", "no/night.png"),
+        ("--figure", "copy.wav"),
+        ("--figure", "night.nonsense"),
+    ):
+        answer = runner.invoke(app, ["events", str(recording), option, str(tmp_path / name)])
+        assert (answer.exit_code, answer.stdout) == (2, ""), name
+        assert "per hour" not in answer.stderr, "listened first"
+    assert runner.invoke(app, ["events", str(recording), "-o", os.devnull]).exit_code == 2
+    assert runner.invoke(app, ["events", str(recording), "--json", "--format", "audacity"]).exit_code == 2
+    assert sorted(tmp_path.iterdir()) == before
+    assert recording.read_bytes() == long_wav.read_bytes()
+
+
+def test_a_target_is_replaced_and_a_link_followed(long_wav: Path, tmp_path: Path) -> None:
+    (tmp_path / "events.csv").write_text("old")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "events.csv")
+    assert runner.invoke(app, ["events", str(long_wav), "-o", str(tmp_path / "link.csv")]).exit_code == 0
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "events.csv").read_text().startswith("start_s,")
+
+
+def test_a_bar_appears_on_a_terminal_only_when_it_takes_long(
+    tmp_path: Path, gate: CoughGate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet = tmp_path / "quiet.wav"
+    soundfile.write(quiet, np.zeros(5 * RATE), RATE)
+    for after_s, expected in ((60.0, False), (-1.0, True)):
+        terminal = Console(file=io.StringIO(), force_terminal=True)
+        monkeypatch.setattr(common, "err", terminal)
+        monkeypatch.setattr(events, "_BAR_AFTER_S", after_s)
+        list(gate.events(events._shown(AudioStream(quiet))))
+        assert isinstance(terminal.file, io.StringIO)
+        assert ("listening" in terminal.file.getvalue()) == expected
