@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CORPUS ?= $(or $(COUGH_CORPUS),../shared/corpus)
 CONFIG ?= training/default.toml
 
-.PHONY: demo test lint train bench examples serve clean
+.PHONY: demo test lint train report ablation bench examples serve clean
 
 demo: $(VENV)/.serve  ## install what serving needs, screen the bundled example recordings
 	$(BIN)/cough demo
@@ -21,6 +21,15 @@ lint: $(VENV)/.all
 
 train: $(VENV)/.all  ## remake the shipped bundle from the corpus (under an hour on two cores)
 	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.pipeline --config $(CONFIG)
+
+report: $(VENV)/.all  ## remake the shipped gate's tables and figures, and the model card
+	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.gate_report
+	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.soundscapes
+	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.robustness
+	$(BIN)/python -m training.card
+
+ablation: $(VENV)/.all  ## what each piece of the gate's recipe is worth on unheard corpora (an hour)
+	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.ablation
 
 bench: $(VENV)/.all  ## speed, as ratios against references measured in the same run
 	$(BIN)/python -m tests.benchmarks

@@ -1,12 +1,12 @@
 """What each piece of the gate's recipe is worth on corpora that it never heard.
 
-    make ablation                                            # the committed table, about 35 minutes
+    make ablation                                            # the committed table, most of an hour
     python -m training.ablation --only "no mixing" --only full
 
 Each variant changes one thing of the full recipe and is trained four times, each time without a
 part of the sources (``training.loso``); its figures are those of the pooled scores of recordings
-whose source the scoring gate never heard, folds 1-4, mn04's own beside them. So that forty-odd
-gates train in half an hour on two cores they are narrower and see far less than the shipped one
+whose source the scoring gate never heard, folds 1-4, mn04's own beside them. So that sixty
+gates train in an hour on two cores they are narrower and see far less than the shipped one
 (``SMALL``): differences between rows count, not their height, and none smaller than what another
 seed changes (the row "full, another seed").
 
@@ -36,7 +36,10 @@ from training.stages import PROJECT, code_version, source_hash
 from training.waves import read_waves
 
 RESULTS = PROJECT / "training" / "results" / "gate"
-SMALL = ["gate.width=12", "gate.width_out=96", "gate.epochs=5", "gate.clips_per_epoch=1200"]
+SMALL = [
+    "gate.width=12", "gate.width_out=96", "gate.crop_s=2.0", "gate.batch_size=16",
+    "gate.epochs=5", "gate.clips_per_epoch=3000",
+]  # fmt: skip
 _NO_RELABEL = ["gate.self_training=false", "gate.label_cleaning=false"]
 
 

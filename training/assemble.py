@@ -63,9 +63,21 @@ class Parts:
 
 
 def assemble(
-    parts: Parts, config: TrainingConfig, *, code: str, libraries: dict[str, str], out: Path
+    parts: Parts,
+    config: TrainingConfig,
+    *,
+    code: str,
+    libraries: dict[str, str],
+    took_s: dict[str, float],
+    out: Path,
 ) -> None:
-    """Write a complete, verified bundle folder at ``out``; ``code`` is the version that trained it."""
+    """Write a complete, verified bundle folder at ``out``.
+
+    Parameters
+    ----------
+    code : the version that trained it
+    took_s : seconds that the epochs of each training stage took
+    """
     out.mkdir(parents=True, exist_ok=True)
     held = calibrate_on_heldout(parts.corpus, parts.waves, parts.teacher, parts.heldout, config)
     gate_spec, gate_onnx, parity = _gate(parts, config, held)
@@ -106,6 +118,11 @@ def assemble(
             ),
         },
         condition.name: head_figures,
+        "training": {
+            "wall_s": round(sum(took_s.values())),
+            **{f"{stage}_s": round(seconds) for stage, seconds in took_s.items()},
+            "threads": config.threads,
+        },
     }
     final = _bundle(contents, gate_spec, encoder_spec, (condition,), record, metrics)
     for name, content in contents.items():

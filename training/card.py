@@ -86,7 +86,7 @@ def card(
         "gate": [_brief(result) for result in tables],
         "not_measured": None if measured else NOT_MEASURED,
         "conditions": [_condition(c) for c in spec.conditions],
-        "figures": list(_figures(spec.metrics)),
+        "figures": list(_figures({k: v for k, v in spec.metrics.items() if k != "training"})),
         "failure_modes": {result["title"]: _failures(result) for result in tables if "table" in result},
         "known_limits": list(KNOWN_LIMITS),
         "beside": None if beside is None else _compare(spec, beside),
@@ -350,7 +350,7 @@ def _making_blocks(facts: dict[str, Any]) -> list[str]:
     rows = [
         ("training code", f"`{training['code_version']}`"),
         ("seed", training["seed"]),
-        ("training time", "not recorded" if took is None else f"{took / 60:.0f} min"),
+        ("training time, epochs alone", "not recorded" if took is None else f"{took / 60:.0f} min"),
         ("data", f"`{training['data_hash']}`"),
         ("teacher's outputs", f"`{training['teacher_sha256']}`"),
         ("bundle.json", f"`{facts['bundle_sha256']}`"),

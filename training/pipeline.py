@@ -1,7 +1,7 @@
 """From a corpus to the bundle that ships: one command, under an hour on two cores.
 
     make train                                             # the shipped bundle
-    python -m training.pipeline --config training/default.toml
+    python -m training.pipeline --licences open --out runs/open      # without non-commercial sources
     python -m training.pipeline --set gate.epochs=1 --set gate.clips_per_epoch=320 \\
         --set loso.epochs=1 --set encoder.epochs=1 --out runs/tiny             # a tiny one, in minutes
 
@@ -39,7 +39,15 @@ from training.loso import (
     room_rows,
     synthetic_sounds,
 )
-from training.stages import PROJECT, code_version, load_weights, run_stage, save_weights, source_hash
+from training.stages import (
+    PROJECT,
+    code_version,
+    epochs_s,
+    load_weights,
+    run_stage,
+    save_weights,
+    source_hash,
+)
 from training.waves import read_waves, write_waves
 
 LIBRARIES = ("torch", "torchaudio", "onnx", "onnxruntime", "numpy", "scikit-learn", "librosa", "av", "soxr")
@@ -154,7 +162,12 @@ def train(config: TrainingConfig, *, corpus_root: Path, cache: Path, out: Path) 
 
     parts = Parts(corpus, waves, teacher, training, heldout, gate, encoder)
     partial = out.with_name(f".{out.name}.partial{os.getpid()}")
-    assemble(parts, config, code=version_at_start, libraries=libraries, out=partial)
+    took_s = {
+        "leave_sources_out": sum(map(epochs_s, loso_folders)) / config.loso.processes,
+        "gate": epochs_s(gate_folder),
+        "encoder": epochs_s(encoder_folder),
+    }
+    assemble(parts, config, code=version_at_start, libraries=libraries, took_s=took_s, out=partial)
     if out.exists():
         shutil.rmtree(out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -169,11 +182,15 @@ def main() -> None:
     )
     parser.add_argument("--config", type=Path, default=PROJECT / "training" / "default.toml")
     parser.add_argument("--set", action="append", metavar="SECTION.KEY=VALUE", help="override, TOML syntax")
+    parser.add_argument("--licences", choices=("open", "all"), help="open: no non-commercial source")
     parser.add_argument("--corpus", type=Path, default=corpus_path())
     parser.add_argument("--cache", type=Path, default=PROJECT / ".cache")
     parser.add_argument("--out", type=Path, default=DEFAULT_BUNDLE)
     arguments = parser.parse_args()
-    config = read_config(arguments.config, arguments.set)
+    overrides = list(arguments.set or [])
+    if arguments.licences:
+        overrides.append(f'licences="{arguments.licences}"')
+    config = read_config(arguments.config, overrides)
     out = train(config, corpus_root=arguments.corpus, cache=arguments.cache, out=arguments.out)
     print(f"bundle written to {out}")
 

@@ -42,6 +42,12 @@ def run_stage(cache: Path, name: str, inputs: dict[str, Any], make: Callable[[Pa
     return folder
 
 
+def epochs_s(folder: Path) -> float:
+    """Seconds that a training stage's epochs took, by its ``log.jsonl``; whenever it ran."""
+    lines = (folder / "log.jsonl").read_text().splitlines()
+    return float(sum(json.loads(line)["seconds"] for line in lines))
+
+
 def source_hash(modules: Iterable[str]) -> str:
     """sha256 over the source of these modules, named like ``training.gate``."""
     digest = hashlib.sha256()
