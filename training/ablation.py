@@ -38,7 +38,7 @@ from training.waves import read_waves
 RESULTS = PROJECT / "training" / "results" / "gate"
 SMALL = [
     "gate.width=12", "gate.width_out=96", "gate.crop_s=2.0", "gate.batch_size=16",
-    "gate.epochs=5", "gate.clips_per_epoch=3000",
+    "gate.epochs=4", "gate.clips_per_epoch=3000",
 ]  # fmt: skip
 _NO_RELABEL = ["gate.self_training=false", "gate.label_cleaning=false"]
 
