@@ -34,6 +34,8 @@ class GateConfig(_Section):
     """Show what is still taken for a cough more often, epoch by epoch."""
     synthetic_share: float = 0.08
     """Share of the other sounds that is synthetic: near-coughs of ``training.nearcoughs``, speech."""
+    composed_share: float = 0.2
+    """Share of the clips that is cut from soundscapes, where it is known when somebody coughs."""
     self_training: bool = True
     """Unlabelled clips get the label that a gate which never heard their source is sure of."""
     label_cleaning: bool = True

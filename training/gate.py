@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from training.augment import Augmenter
 from training.clips import WINDOW_FRAMES, GateBatch, GateClips
+from training.composed import Composer
 from training.config import TrainingConfig
 from training.corpus import Corpus, Teacher
 from training.networks import GateNetwork
@@ -66,6 +67,7 @@ def train_gate(
     clips = GateClips(
         corpus, waves, teacher, rows, config, synthetic=synthetic, heldout_scores=heldout_scores
     )
+    composer = Composer(corpus, waves, rows, config)
     mixup = np.random.default_rng([config.seed, 17])
     augment = Augmenter(config.augment, rooms, seed=config.seed)
     g = config.gate
@@ -82,6 +84,7 @@ def train_gate(
             totals: dict[str, float] = {}
             for _ in range(steps):
                 batch = clips.batch(g.batch_size)
+                composer.replace(batch)
                 losses, probability = gate_losses(network, batch, augment, config, mixup)
                 clips.remember(batch.rows, probability)
                 optimiser.zero_grad(set_to_none=True)

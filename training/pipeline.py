@@ -56,9 +56,12 @@ _NETWORKS = ("training.augment", "training.frontend", "training.networks")
 GATE_SOURCES = (
     *_NETWORKS,
     "training.clips",
+    "training.composed",
     "training.corpus",
     "training.gate",
+    "training.isolated",
     "training.nearcoughs",
+    "training.scenes",
     "training.synth",
 )
 

@@ -1,0 +1,72 @@
+"""What the benchmarks of a bundle share: the clips they hear, what they depend on, where they write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import track
+
+from cough.audio import decode
+from cough.bundle import Bundle
+from training.corpus import Corpus
+from training.stages import PROJECT, code_version
+
+TEST_FOLD = 5
+RESULTS = PROJECT / "training" / "results" / "gate"
+
+
+def fold_rows(corpus: Corpus, fold: int) -> np.ndarray:
+    """Labelled clips of a fold; (n,) rows of ``corpus.recordings``."""
+    return corpus.where(lambda r: r.fold == fold and r.is_cough is not None and r.is_clip)
+
+
+def listen(corpus: Corpus, rows: Iterable[int]) -> dict[int, np.ndarray]:
+    """Samples by row, decoded as the service does; each (n,) float32 at 16 kHz."""
+    return {
+        int(row): decode(corpus.root / corpus.recordings[row].path).samples
+        for row in track(list(rows), description="decoding recordings")
+    }
+
+
+def provenance(corpus: Corpus, bundle: Bundle, *, seed: int) -> dict[str, Any]:
+    """What a result depends on: bundle, code, data, seed."""
+    return {
+        "bundle_id": bundle.spec.bundle_id,
+        "bundle_sha256": bundle.sha256,
+        "code_version": code_version(),
+        "data_hash": corpus.data_hash,
+        "seed": seed,
+    }
+
+
+def write_result(out: Path, name: str, result: dict[str, Any], page: str, *, command: str) -> None:
+    """``name.json`` and ``name.md`` in ``out``; the page is headed by what the result depends on.
+
+    Parameters
+    ----------
+    command : module and options that made the result, after ``python -m``
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"{name}.json").write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
+    head = (
+        f"Bundle `{result['bundle_id']}`, measured by code `{result['code_version']}` on data "
+        f"`{result['data_hash'][:16]}`, seed {result['seed']}. Made by `python -m {command}`."
+    )
+    (out / f"{name}.md").write_text(f"# {result['title']}\n\n{head}\n\n{page.strip()}\n")
+
+
+def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """A markdown table."""
+    names = list(columns)
+    lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
+    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def percent(value: float | None, *, decimals: int = 1) -> str:
+    """A share as pages write it."""
+    return "-" if value is None else f"{100 * value:.{decimals}f} %"
