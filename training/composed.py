@@ -35,7 +35,7 @@ class Composer:
         sounds = palette(corpus, {row: waves.samples(row) for row in labelled})
         kinds = [kind for kind, clips in sounds.backgrounds.items() if clips]
         self.scenes: list[tuple[np.ndarray, Soundscape]] = []
-        for i in range(SCENES if self.share and sounds.coughs else 0):
+        for i in range(SCENES if self.share and sounds.coughs and kinds else 0):
             scene = compose(
                 sounds,
                 self.random,
