@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -12,6 +13,10 @@ from cough.bundle import Bundle, load_bundle
 from cough.screener import Screener
 from training import synth
 from training.corpus import Corpus, corpus_path
+
+# Machines are noisy: how long an example takes is no property of what is tested.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "cough" / "examples"
 

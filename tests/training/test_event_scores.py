@@ -68,7 +68,6 @@ def found_times(draw: st.DrawFn) -> list[Span]:
 
 
 @given(cough_times())
-@settings(deadline=None)
 def test_a_perfect_detector_gets_1(coughs: list[Span]) -> None:
     judged = judge(scape([placed(*c) for c in coughs]), events(*coughs))
     assert judged.n_pairs == judged.n_events == judged.n_coughs == len(coughs)
@@ -79,7 +78,6 @@ def test_a_perfect_detector_gets_1(coughs: list[Span]) -> None:
 
 
 @given(cough_times(), st.lists(st.floats(-0.17, 0.17), min_size=12, max_size=12))
-@settings(deadline=None)
 def test_onsets_may_be_off_by_less_than_200_ms(coughs: list[Span], off_s: list[float]) -> None:
     moved = [(s + o, max(e, s + o + 0.08)) for (s, e), o in zip(coughs, off_s, strict=False)]
     judged = judge(scape([placed(*c) for c in coughs]), events(*moved))
@@ -129,7 +127,7 @@ def test_every_event_counts_for_one_cough_only_and_as_many_as_can() -> None:
 
 
 @given(cough_times(), found_times())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_books_balance_and_f1_is_that_of_mir_eval(coughs: list[Span], found: list[Span]) -> None:
     judged = judge(scape([placed(*c) for c in coughs]), events(*found))
     missed = [fate.miss for fate in judged.fates if fate.miss]
@@ -213,7 +211,6 @@ def test_rates_have_the_tabled_poisson_limits(n: int, low: float, high: float) -
 
 
 @given(st.integers(1, 300))
-@settings(deadline=None)
 def test_at_either_limit_such_a_count_has_a_chance_of_one_in_40(n: int) -> None:
     low, high = rate(n, 3_600)["per_hour_95"]
     assert poisson.sf(n - 1, low) == pytest.approx(0.025, rel=0.3 if n == 1 else 0.05)
@@ -297,7 +294,6 @@ probabilities = st.lists(st.floats(0, 1, width=32), min_size=2, max_size=60).map
 
 
 @given(probabilities, probabilities, st.sampled_from([0.3, 0.5, 0.7, 0.9]))
-@settings(deadline=None)
 def test_parts_cover_the_event_and_each_could_be_one(
     inside: np.ndarray, after: np.ndarray, ratio: float
 ) -> None:

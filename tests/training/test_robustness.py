@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from scipy.signal import welch
@@ -166,7 +166,6 @@ def test_noise_has_the_stated_snr_against_the_active_part(name: str, changes: di
 
 
 @given(st.floats(0.02, 0.5), st.floats(0.0, 1.5), st.floats(0.001, 0.3))
-@settings(deadline=None)
 def test_pauses_do_not_count_towards_the_active_part(lasts_s: float, start_s: float, rms: float) -> None:
     samples = steady(2.0, (start_s, lasts_s, rms), floor=rms / 1_000)
     heard = np.square(samples[round(start_s * RATE) : round((start_s + lasts_s) * RATE)]).mean()
@@ -237,7 +236,6 @@ scores = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_s
 
 
 @given(scores, st.floats(0.01, 0.99))
-@settings(deadline=None)
 def test_figures_agree_with_each_other(pairs: list[tuple[float, float]], threshold: float) -> None:
     before, after = np.array(pairs).T
     row = figures(before, after, threshold)

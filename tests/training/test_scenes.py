@@ -90,7 +90,7 @@ def _cough_clip(seed: int) -> np.ndarray:
     loud_db=st.floats(-40, -10),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_burst_is_found_to_within_10_ms(start_s: float, lasts_s: float, loud_db: float, seed: int) -> None:
     rms = 10 ** (loud_db / 20)
     samples = steady(2.0, (start_s, lasts_s, rms), floor=rms / 100, seed=seed)
@@ -142,7 +142,6 @@ def test_a_burst_at_the_edge_counts_only_where_clips_are_cut_closely(start_s: fl
 
 
 @given(st.integers(1, 1_000))
-@settings(deadline=None)
 def test_levels_come_every_5_ms(n: int) -> None:
     levels = level_db(np.full(n, 0.1, np.float32))
     assert len(levels) == -(-n // 80)
@@ -210,7 +209,7 @@ def made(*, snr_db: float = 10, spacing: str = "apart", n: int = 2, seed: int = 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_gaps_counts_and_lengths_are_as_stated(spacing: str, seed: int) -> None:
     (scape,) = made(spacing=spacing, n=1, seed=seed)
     assert LENGTH_S[0] <= scape.duration_s <= LENGTH_S[1]
@@ -294,7 +293,7 @@ def test_backgrounds_take_turns_and_empty_kinds_are_left_out() -> None:
 
 
 @given(length=st.integers(2_000, 40_000), clip=st.integers(1, 9_000), seed=st.integers(0, 99))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_chain_has_unit_power_and_no_hole_at_either_end(length: int, clip: int, seed: int) -> None:
     out = chained([np.full(clip, 0.02, np.float32)], length, np.random.default_rng(seed))
     assert len(out) == length
