@@ -129,9 +129,30 @@ def _brief(result: dict[str, Any]) -> dict[str, Any]:
     """A result without its breakdowns, which stay in its own file."""
     table = result.get("table", {})
     kept = ("title", "code_version", "data_hash", "silent_coughs")
-    return {key: result.get(key) for key in kept} | {
-        key: table.get(key) for key in ("groups", "note", "pooled")
-    }
+    return (
+        {key: result.get(key) for key in kept}
+        | {key: table.get(key) for key in ("groups", "note", "pooled")}
+        | {"lines": [*_event_lines(result), *_robustness_lines(result)]}
+    )
+
+
+def _event_lines(result: dict[str, Any]) -> Iterator[str]:
+    """What ``training.soundscapes`` found, if it is of that."""
+    for spacing, by_snr in result.get("soundscapes", {}).items():
+        rows = "; ".join(
+            f"{snr} {number(row['f1'])} {interval(row['f1_95'])}".strip() for snr, row in by_snr.items()
+        )
+        yield f"F1 of events (onsets within 200 ms), coughs {spacing}, by signal-to-noise ratio: {rows}"
+    if "false_alarms" in result:
+        rates = result["false_alarms"]["without_sneezes"]
+        yield f"False alarms an hour of sounds without a cough, sneezes apart: {rates['per_hour']:g}"
+
+
+def _robustness_lines(result: dict[str, Any]) -> Iterator[str]:
+    """What ``training.robustness`` found, if it is of that."""
+    for row in result.get("disturbances", {}).values():
+        share = row["coughs"]["same_side"]
+        yield f"{row['title']}: {share:.1%} of coughs stay on the same side of the threshold"
 
 
 def _tier(spec: BundleSpec) -> dict[str, Any]:
@@ -278,7 +299,7 @@ def _gate_blocks(facts: dict[str, Any]) -> list[str]:
         )
         pooled = result["pooled"]
         if pooled is None:
-            blocks.append(head)
+            blocks += [head, _bullets(result["lines"])]
             continue
         rows = [
             (

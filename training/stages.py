@@ -57,12 +57,19 @@ def source_hash(modules: Iterable[str]) -> str:
 
 
 def code_version() -> str:
-    """The git commit, with ``-dirty`` where the tree differs from it; ``unknown`` outside git."""
-    command = ["git", "-C", str(PROJECT), "describe", "--always", "--dirty", "--abbrev=12"]
+    """The git commit, with ``-dirty`` where code or config differs from it; ``unknown`` outside git.
+
+    What is written in the course of a run, results, figures and cards, is no code.
+    """
+    git = ["git", "-C", str(PROJECT)]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        commit = subprocess.run(
+            [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
+        )
+        clean = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "*.py", "*.toml"], check=False)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+    return commit.stdout.strip() + ("" if clean.returncode == 0 else "-dirty")
 
 
 def save_weights(module: torch.nn.Module, path: Path) -> None:
