@@ -13,8 +13,8 @@ import pytest
 
 from cough import errors
 from serving.app import create_app
-from serving.settings import Settings
 from tests.conftest import EXAMPLES
+from tests.serving.conftest import quiet
 
 
 def test_cough_serve_answers_and_stops_on_request() -> None:
@@ -39,7 +39,7 @@ def test_cough_serve_answers_and_stops_on_request() -> None:
 
 def test_a_bad_bundle_fails_at_start(tmp_path: Path) -> None:
     with pytest.raises(errors.BundleMissing):
-        create_app(Settings(bundle=tmp_path))
+        create_app(quiet(bundle=tmp_path))
 
 
 def test_serving_imports_nothing_heavy() -> None:
