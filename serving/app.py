@@ -66,6 +66,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         max_bytes=settings.max_bytes,
         max_held_bytes=settings.max_held_bytes,
         upload_s=settings.upload_s,
+        held=service.metrics.held,
     )
     if settings.cors_origins:
         app.add_middleware(

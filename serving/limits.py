@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -31,12 +32,14 @@ class BodyLimit:
         max_bytes: int,
         max_held_bytes: int | None = None,
         upload_s: float | None = None,
+        held: Callable[[int], None] = lambda n_bytes: None,
     ) -> None:
         self.app = app
         self.max_bytes = max_bytes
         self.max_held_bytes = max_held_bytes
         self.upload_s = upload_s
         self.held_bytes = 0
+        self._held = held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -49,7 +52,12 @@ class BodyLimit:
             else:
                 await self.app(scope, body.receive, body.send)
         finally:
-            self.held_bytes -= body.received_bytes
+            self.count(-body.received_bytes)
+
+    def count(self, n_bytes: int) -> None:
+        """More, or fewer, bytes are in memory."""
+        self.held_bytes += n_bytes
+        self._held(self.held_bytes)
 
     def too_large(self) -> Refused:
         """The refusal, with the limit in words."""
@@ -79,7 +87,7 @@ class _Body:
             raise Refused("upload_timeout") from error
         n = len(message.get("body", b""))
         self.received_bytes += n
-        limit.held_bytes += n
+        limit.count(n)
         facts_of(self._scope).bytes_in = self.received_bytes
         self._ended = not message.get("more_body", False)
         if self.received_bytes > limit.max_bytes:

@@ -51,6 +51,7 @@ class Metrics:
             registry=registry,
         )
         self._losses = Counter("cough_workers_lost", "Workers replaced, by why.", ["why"], registry=registry)
+        self._held = Gauge("cough_held_bytes", "Bodies in memory.", registry=registry)
         self._redis = Counter("cough_redis_failures", "Times that memory took over.", registry=registry)
 
     def watch(self, pool: Pool) -> None:
@@ -62,6 +63,10 @@ class Metrics:
             ("cough_queue_wait_seconds", "Wait that the next would have.", lambda: pool.expected_wait_s),
         ):
             Gauge(name, text, registry=self.registry).set_function(read)
+
+    def held(self, n_bytes: int) -> None:
+        """Bytes of bodies that are in memory."""
+        self._held.set(n_bytes)
 
     def lost(self, loss: Loss) -> None:
         """A worker was replaced."""

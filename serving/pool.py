@@ -142,12 +142,16 @@ class Pool:
         ]
 
     async def close(self) -> None:
-        """End the workers. What still waits is cancelled; nothing should, by now."""
+        """End the workers. What still waits is turned away; nothing should, by now."""
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
+        self._turn_away()
+
+    def _turn_away(self) -> None:
+        """Nobody will take the jobs that wait."""
         while not self._jobs.empty():
-            self._jobs.get_nowait().answer.cancel()
+            _fail(self._jobs.get_nowait(), Busy(math.ceil(_MAX_PAUSE_S)))
 
     def check_room(self, n_jobs: int = 1) -> None:
         """Raise ``Busy`` where ``run`` would; asked before a body is read."""
@@ -189,6 +193,8 @@ class Pool:
                 self._failing = True
                 log.error("worker cannot start: %s", error)
                 self._on_loss("unstarted")
+                if not self.warm:
+                    self._turn_away()
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _MAX_PAUSE_S)
                 continue
