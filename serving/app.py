@@ -46,6 +46,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             yield
         finally:
             await service.pool.close()
+            await service.rates.close()
+            await service.idempotency.close()
 
     app = FastAPI(
         title="Cough screening",

@@ -12,6 +12,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 log = logging.getLogger("cough.serving")
@@ -22,6 +25,17 @@ T = TypeVar("T")
 PAUSE_S = 5.0
 SOCKET_S = 0.5
 """How long a request may wait for Redis, once a pause."""
+
+
+def connect(url: str) -> Redis:
+    """A client that fails soon, and once: what a request waits for here, it waits for in vain."""
+    return Redis.from_url(
+        url,
+        socket_timeout=SOCKET_S,
+        socket_connect_timeout=SOCKET_S,
+        retry=Retry(NoBackoff(), 0),
+        decode_responses=True,
+    )
 
 
 class Backup(Generic[S]):

@@ -16,9 +16,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from redis.asyncio import Redis
-
-from serving.backup import SOCKET_S, Backup
+from serving.backup import Backup, connect
 from serving.problems import Refused
 
 
@@ -56,10 +54,15 @@ class Idempotency:
     ) -> None:
         self._kept_s = kept_s
         self._claim_s = claim_s
-        shared = None if redis_url is None else _InRedis(redis_url)
+        self._shared = None if redis_url is None else _InRedis(redis_url)
         self._stores: Backup[_Store] = Backup(
-            shared=shared, local=_InMemory(max_entries), on_failure=on_failure
+            shared=self._shared, local=_InMemory(max_entries), on_failure=on_failure
         )
+
+    async def close(self) -> None:
+        """Give connections back."""
+        if self._shared is not None:
+            await self._shared.close()
 
     async def once(
         self, caller: str, key: str | None, fingerprint: str, work: Callable[[], Awaitable[str]]
@@ -119,9 +122,7 @@ class _InRedis:
     """One string a request, which Redis itself expires."""
 
     def __init__(self, url: str) -> None:
-        self._redis: Redis = Redis.from_url(
-            url, socket_timeout=SOCKET_S, socket_connect_timeout=SOCKET_S, decode_responses=True
-        )
+        self._redis = connect(url)
 
     async def claim(self, key: str, entry: Entry, *, seconds: float) -> Entry | None:
         value = json.dumps([entry.fingerprint, entry.answer])
@@ -134,6 +135,9 @@ class _InRedis:
 
     async def release(self, key: str) -> None:
         await self._redis.delete(_name(key))
+
+    async def close(self) -> None:
+        await self._redis.aclose()
 
 
 def _name(key: str) -> str:

@@ -11,7 +11,7 @@ from limits import RateLimitItem, parse
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 
-from serving.backup import SOCKET_S, Backup
+from serving.backup import Backup, connect
 from serving.problems import Refused
 
 
@@ -22,18 +22,23 @@ class Rates:
         self, rate: str, *, redis_url: str | None = None, on_failure: Callable[[], None] = lambda: None
     ) -> None:
         self._item: RateLimitItem | None = None if rate == "off" else parse(rate)
+        self._redis = None if redis_url is None else connect(redis_url)
         shared = None
-        if redis_url is not None:
+        if self._redis is not None:
             storage = RedisStorage(
                 f"async+{redis_url}",
                 implementation="redispy",
                 key_prefix="cough:rate",
-                socket_timeout=SOCKET_S,
-                socket_connect_timeout=SOCKET_S,
+                connection_pool=self._redis.connection_pool,  # type: ignore[arg-type]
             )
             shared = MovingWindowRateLimiter(storage)
         local = MovingWindowRateLimiter(MemoryStorage())
         self._limiters = Backup(shared=shared, local=local, on_failure=on_failure)
+
+    async def close(self) -> None:
+        """Give connections back."""
+        if self._redis is not None:
+            await self._redis.aclose()
 
     async def admit(self, who: str) -> None:
         """Count one request.
