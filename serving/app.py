@@ -92,6 +92,7 @@ def _build(settings: Settings) -> Service:
             max_waiting=settings.max_waiting,
             max_wait_s=settings.max_wait_s,
             job_s=settings.job_s,
+            start_s=settings.start_s,
         ),
         WorkerConfig(
             bundle=(settings.bundle or DEFAULT_BUNDLE).resolve(),

@@ -32,7 +32,6 @@ log = logging.getLogger("cough.serving")
 Loss: TypeAlias = Literal["crashed", "hung", "exhausted", "idle", "unstarted"]
 """Why a worker had to be replaced."""
 
-_START_S = 60.0
 _LEAVE_S = 2.0
 _MAX_PAUSE_S = 10.0
 
@@ -74,6 +73,8 @@ class PoolConfig:
     """A job is turned away when it would, by recent times, wait longer for a worker."""
     job_s: float
     """A worker that takes longer over a job is ended."""
+    start_s: float = 60.0
+    """A worker that takes longer until it is warm is ended."""
 
 
 @dataclass(eq=False)
@@ -213,7 +214,9 @@ class Pool:
             worker = None
 
     async def _started(self) -> _Worker:
-        worker = await _Worker.start(self._worker_config, bundle_sha256=self._bundle_sha256)
+        worker = await _Worker.start(
+            self._worker_config, bundle_sha256=self._bundle_sha256, start_s=self.config.start_s
+        )
         self._workers.add(worker)
         return worker
 
@@ -270,7 +273,7 @@ class _Worker:
         self.exited = asyncio.create_task(process.wait())
 
     @classmethod
-    async def start(cls, config: WorkerConfig, *, bundle_sha256: str) -> _Worker:
+    async def start(cls, config: WorkerConfig, *, bundle_sha256: str, start_s: float) -> _Worker:
         """Spawn it and wait until it is warm.
 
         Raises
@@ -288,7 +291,7 @@ class _Worker:
         )
         worker = cls(process)
         try:
-            async with asyncio.timeout(_START_S):
+            async with asyncio.timeout(start_s):
                 hello = (await worker.ask(Frame(config.model_dump(mode="json")))).head
             if hello.get("kind") != "warm":
                 raise Unstarted(str(hello.get("detail")))
@@ -296,7 +299,7 @@ class _Worker:
                 raise Unstarted("The bundle on disk is no longer the one that this service started with.")
         except (BrokenFrame, TimeoutError) as error:
             await worker.end(at_once=True)
-            raise Unstarted("A worker ended while it started.") from error
+            raise Unstarted("A worker ended, or was too slow, while it started.") from error
         except BaseException:
             await worker.end(at_once=True)
             raise

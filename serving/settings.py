@@ -70,6 +70,8 @@ class Settings(BaseSettings):
     """A body that takes longer to arrive is answered 408."""
     job_s: Annotated[float, Field(gt=0)] = 10.0
     """A worker that takes longer over a recording is ended, and the recording answered 422."""
+    start_s: Annotated[float, Field(gt=0)] = 60.0
+    """A worker that takes longer to load the bundle is ended."""
     deadline_s: Annotated[float, Field(gt=0)] = 30.0
     """From the last byte of the body to the answer; beyond, 504."""
     worker_memory_bytes: Annotated[int, Field(ge=64 << 20)] = 1 << 30

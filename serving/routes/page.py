@@ -19,7 +19,7 @@ def page_router(folder: Path = WEB) -> APIRouter:
     """
     router = APIRouter(include_in_schema=False)
     for file in sorted(folder.rglob("*")):
-        if file.is_file():
+        if file.is_file() and not file.name.startswith("."):
             name = file.relative_to(folder).as_posix()
             router.add_api_route(
                 f"/{'' if name == 'index.html' else name}", _sender(file), methods=["GET", "HEAD"]

@@ -25,7 +25,7 @@ class Running(NamedTuple):
 
 def quiet(**given: Any) -> Settings:
     """Settings for a test: one worker on a free port, no rate, nothing from the machine's own files."""
-    defaults: dict[str, Any] = {"port": 0, "workers": 1, "rate": "off", "max_wait_s": 60.0}
+    defaults: dict[str, Any] = {"port": 0, "workers": 1, "rate": "off", "max_wait_s": 60.0, "start_s": 600.0}
     return Settings(_env_file=None, **{**defaults, **given})
 
 
@@ -57,5 +57,5 @@ def running() -> Iterator[Running]:
 
 @pytest.fixture
 def client(running: Running) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=running.url, timeout=30) as client:
+    with httpx.Client(base_url=running.url, timeout=120) as client:
         yield client

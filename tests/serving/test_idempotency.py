@@ -48,7 +48,7 @@ def brief() -> Iterator[Running]:
 
 
 def test_answers_expire(brief: Running) -> None:
-    with httpx.Client(base_url=brief.url, timeout=30) as client:
+    with httpx.Client(base_url=brief.url, timeout=120) as client:
         post(client, "brief")
         asyncio.run(asyncio.sleep(0.3))
         assert "idempotency-replayed" not in post(client, "brief").headers

@@ -34,7 +34,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """A service with one key that may ask five times a minute."""
     file = tmp_path_factory.mktemp("keys") / "keys.txt"
     key = add(file, "first")
-    with serve(quiet(keys=file, rate="5/minute")) as running, httpx.Client(base_url=running.url) as client:
+    with serve(quiet(keys=file, rate="5/minute")) as running, httpx.Client(base_url=running.url, timeout=120) as client:
         yield Guarded(client, file, key)
 
 
@@ -127,7 +127,7 @@ def test_keys_can_be_optional(tmp_path: Path) -> None:
     file = tmp_path / "keys.txt"
     key = add(file, "app")
     with serve(quiet(keys=file, allow_no_keys=True, rate="1/minute")) as running:
-        guarded = Guarded(httpx.Client(base_url=running.url, timeout=30), file, key)
+        guarded = Guarded(httpx.Client(base_url=running.url, timeout=120), file, key)
         with guarded.client:
             assert guarded.client.post(URL, files={"file": GOOD}).status_code == 200
             assert_problem(guarded.ask(None), 429, "rate_limited")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,13 +21,15 @@ import httpx
 import pytest
 
 from cough import errors
+from cough.bundle import DEFAULT_BUNDLE
 from serving.app import create_app
 from tests.conftest import EXAMPLES
 from tests.serving.conftest import quiet
 from tests.serving.test_limits import until
 from tests.serving.test_screenings import GOOD
 
-COMMAND = [sys.executable, "-c", "from cough.cli import main; main()", "serve"]
+COMMAND = [str(Path(sys.executable).with_name("cough")), "serve"]
+"""As in the Dockerfile."""
 
 
 class Started(NamedTuple):
@@ -117,6 +121,21 @@ def test_refuses_to_start_with_one_line(options: list[str]) -> None:
 def test_a_bad_bundle_fails_at_start(tmp_path: Path) -> None:
     with pytest.raises(errors.BundleMissing):
         create_app(quiet(bundle=tmp_path))
+
+
+def test_models_that_cannot_run_fail_at_start(tmp_path: Path) -> None:
+    """Hashes that match say nothing about what was hashed: the first worker finds out."""
+    folder = tmp_path / "bundle"
+    shutil.copytree(DEFAULT_BUNDLE, folder)
+    (folder / "gate.onnx").write_bytes(b"no model")
+    manifest = json.loads((folder / "bundle.json").read_text())
+    manifest["files"]["gate.onnx"] = hashlib.sha256(b"no model").hexdigest()
+    (folder / "bundle.json").write_text(json.dumps(manifest))
+    done = subprocess.run(
+        [*COMMAND, "--port", "0", "--bundle", str(folder)], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 3
+    assert "gate.onnx is not a model that can be run" in done.stderr
 
 
 def test_serving_imports_nothing_heavy() -> None:
