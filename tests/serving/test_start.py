@@ -113,7 +113,7 @@ def test_a_signal_to_the_whole_group_ends_the_workers_last() -> None:
 
 @pytest.mark.parametrize("options", [["--host", "0.0.0.0"], ["--keys", "/absent"], ["--bundle", "/absent"]])
 def test_refuses_to_start_with_one_line(options: list[str]) -> None:
-    done = subprocess.run([*COMMAND, "--port", "0", *options], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*COMMAND, "--port", "0", *options], capture_output=True, text=True, timeout=600)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
 
@@ -132,7 +132,7 @@ def test_models_that_cannot_run_fail_at_start(tmp_path: Path) -> None:
     manifest["files"]["gate.onnx"] = hashlib.sha256(b"no model").hexdigest()
     (folder / "bundle.json").write_text(json.dumps(manifest))
     done = subprocess.run(
-        [*COMMAND, "--port", "0", "--bundle", str(folder)], capture_output=True, text=True, timeout=120
+        [*COMMAND, "--port", "0", "--bundle", str(folder)], capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 3
     assert "gate.onnx is not a model that can be run" in done.stderr
