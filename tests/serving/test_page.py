@@ -289,11 +289,12 @@ def test_a_service_with_keys_is_given_one(browser: Browser, url: str) -> None:
 
 @needs_browser
 def test_german_is_chosen_by_the_browser_or_the_person(browser: Browser, url: str) -> None:
-    with visit(browser, url, language="de-AT") as person:
+    with visit(browser, url, language="de-AT", size=PHONE) as person:
         page = person.open().page
         assert text(page, "#start-title") == "Nehmen Sie Ihren Husten auf"
         person.agree().choose(COUGH).wait("result")
         assert "6,0 s" in text(page, "#sound-summary")
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
         page.get_by_label("Sprache").select_option("en")
         assert text(page, "#verdict-title") == "No answer"
         assert page.locator("html").get_attribute("lang") == "en"
