@@ -34,6 +34,11 @@ class Model(BaseModel):
     files: dict[str, str]
     """sha256 of each model file."""
 
+    @classmethod
+    def of(cls, bundle: Bundle) -> Model:
+        """Name a bundle."""
+        return cls(bundle_id=bundle.spec.bundle_id, bundle_sha256=bundle.sha256, files=bundle.spec.files)
+
 
 class ScreeningResult(BaseModel):
     """The answer for one recording.
@@ -88,11 +93,7 @@ class Screener:
         self.gate = CoughGate(self.bundle)
         self.encoder = Encoder(self.bundle)
         self.diagnosis = Diagnosis(self.bundle)
-        self._model = Model(
-            bundle_id=self.bundle.spec.bundle_id,
-            bundle_sha256=self.bundle.sha256,
-            files=self.bundle.spec.files,
-        )
+        self.model = Model.of(self.bundle)
 
     def screen(self, source: AudioSource | Waveform) -> ScreeningResult:
         """Screen one recording.
@@ -129,7 +130,7 @@ class Screener:
             conditions=conditions,
             quality=quality,
             source=waveform.source,
-            model=self._model,
+            model=self.model,
             timings_ms=clock.total(),
         )
 

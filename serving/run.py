@@ -2,15 +2,55 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import math
 
 import uvicorn
 
+from cough.errors import CoughError
+from serving import logs
 from serving.app import create_app
+from serving.protocol import timed_protocol
 from serving.settings import Settings
 
 
-def run(*, host: str, port: int, bundle: Path | None = None) -> None:
-    """Serve until interrupted. Uploads are read here and nowhere written."""
-    settings = Settings() if bundle is None else Settings(bundle=bundle)
-    uvicorn.run(create_app(settings), host=host, port=port)
+class Exposed(CoughError):
+    """The service would answer anybody on an address that others can reach."""
+
+    code = "exposed"
+
+
+def build_server(settings: Settings) -> uvicorn.Server:
+    """The server, not yet listening.
+
+    Raises
+    ------
+    Exposed : not loopback, no keys, and not told that this is meant
+    BundleError, KeysUnusable : as ``create_app``
+    """
+    if not (settings.on_loopback or settings.keys or settings.allow_no_keys):
+        raise Exposed(
+            f"{settings.host} is not loopback, so others can reach it: set keys (cough keys new), "
+            "or allow_no_keys if anybody may use it."
+        )
+    config = uvicorn.Config(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        http=timed_protocol(settings.header_s),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies or None,
+        # What was accepted is finished: the slowest upload, then the longest answer.
+        timeout_graceful_shutdown=math.ceil(settings.upload_s + settings.deadline_s) + 1,
+    )
+    return uvicorn.Server(config)
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM, then finish what was accepted."""
+    logs.configure(settings.log_level)
+    build_server(settings).run()

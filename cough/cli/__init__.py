@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from cough.cli import common, demo, events, info, models, screen, serve
+from cough.cli import common, demo, events, info, keys, models, screen, serve
 
 app = typer.Typer(
     name="cough",
@@ -26,6 +26,7 @@ app.command("info")(info.info)
 app.command("models")(models.models)
 app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
+app.add_typer(keys.app, name="keys")
 
 
 def main() -> None:

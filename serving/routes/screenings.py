@@ -2,37 +2,115 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+from typing import Annotated, Any
 
-from fastapi import APIRouter, File, Request, UploadFile
-from fastapi.concurrency import run_in_threadpool
+from fastapi import APIRouter, Depends, Header, Request, Response
 
-from cough.screener import Screener, ScreeningResult
-from serving.problems import MEDIA_TYPE, Problem
+from cough.screener import ScreeningResult
+from cough.wire import ScreeningSet
+from serving.access import admitted
+from serving.facts import Facts, facts_of
+from serving.frames import Frame
+from serving.problems import Refused, documented, problem
+from serving.service import Service
+from serving.uploads import SCREENING_BODY, UNUSED_HEADER, Upload, read_upload
 
 router = APIRouter(prefix="/v1", tags=["screening"])
 
-_PROBLEMS: dict[int | str, dict[str, object]] = {
-    status: {"content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}, "description": description}
-    for status, description in {
-        400: "The body is not the form that it says it is.",
-        413: "The recording is too large.",
-        415: "The file is not audio, or of an unsupported codec.",
-        422: "The recording cannot be decoded, is too long, or the form is incomplete.",
-    }.items()
-}
+MEASURING_PROBLEMS = (
+    *("invalid_request", "unauthorized", "upload_timeout", "too_large", "unsupported_media_type"),
+    *("not_audio", "unsupported_codec", "empty", "no_audio_track", "truncated", "corrupt"),
+    *("unsupported_rate", "too_long", "too_many_channels", "non_finite"),
+    *("decoder_failed", "decoder_timeout", "rate_limited", "overloaded", "deadline_exceeded"),
+)
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="Any string that is new for each request and the same for its retries, such as a UUID.",
+    ),
+]
 
 
-@router.post("/screenings", responses=_PROBLEMS)
+@router.post(
+    "/screenings",
+    responses={
+        200: {
+            "headers": {
+                UNUSED_HEADER: {
+                    "description": "Fields that were valid and had no influence, separated by commas.",
+                    "schema": {"type": "string"},
+                }
+            }
+        },
+        **documented(*MEASURING_PROBLEMS, "idempotency_in_progress", "idempotency_mismatch"),
+    },
+    response_model=ScreeningResult | ScreeningSet,
+    openapi_extra={"requestBody": SCREENING_BODY},
+)
 async def create_screening(
     request: Request,
-    file: Annotated[UploadFile, File(description="The recording, in any common audio format.")],
-) -> ScreeningResult:
-    """Screen one recording.
+    service: Annotated[Service, Depends(Service.of)],
+    who: Annotated[str, Depends(admitted)],
+    upload: Annotated[Upload, Depends(read_upload)],
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Screen a person's recording, or several.
 
-    ``outcome`` is ``screened``, ``inconclusive`` or ``rerecord``; with ``rerecord``, ``reasons``
-    says what to do. Never a diagnosis.
+    One `file` is answered by a `ScreeningResult`: `outcome` is `screened`, `inconclusive` or
+    `rerecord`; with `rerecord`, `reasons` says what to do. Several are answered by a
+    `ScreeningSet`, each on its own and in order, with a problem in the place of one that cannot be
+    measured. `metadata` and `prevalence` are checked; `GET /v1/models` says whether the installed
+    bundle `uses` them, and `Cough-Unused-Input` names those of a request that it did not use.
+    Never a diagnosis.
     """
-    screener: Screener = request.app.state.screener
-    data = await file.read()
-    return await run_in_threadpool(screener.screen, data)
+    facts = facts_of(request.scope)
+
+    async def work() -> str:
+        frames = await service.measure_all("screen", upload.recordings, facts)
+        if len(frames) == 1:
+            return only(frames[0])
+        return _several(request, frames)
+
+    # Without a key a caller is not told apart by address: a phone has another one after it lost its
+    # network, and who knows another's Idempotency-Key and recording learns nothing from the answer.
+    owner = who if facts.key else "anyone"
+    answer, facts.replayed = await service.idempotency.once(
+        owner, idempotency_key, upload.fingerprint("/v1/screenings"), work
+    )
+    return answered(answer, facts, unused=sorted(upload.fields))
+
+
+def only(frame: Frame) -> str:
+    """The answer in a frame, as JSON; one that is ``refused`` raises its problem."""
+    if frame.head["kind"] == "refused":
+        raise Refused(frame.head["code"], frame.head["detail"])
+    return frame.body.decode()
+
+
+def answered(answer: str, facts: Facts, *, unused: list[str] | None = None) -> Response:
+    """The response with this JSON, as a worker wrote it."""
+    headers = {}
+    if unused:
+        headers[UNUSED_HEADER] = ", ".join(unused)
+    if facts.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return Response(answer, media_type="application/json", headers=headers)
+
+
+def _several(request: Request, frames: list[Frame]) -> str:
+    recordings: list[dict[str, Any]] = []
+    for frame in frames:
+        try:
+            recordings.append(json.loads(only(frame)))
+        except Refused as error:
+            refusal = problem(
+                request.scope, status=error.status_code, code=error.code, detail=str(error.detail)
+            )
+            recordings.append(refusal.model_dump())
+    empty = ScreeningSet(recordings=()).model_dump()
+    return json.dumps({**empty, "recordings": recordings})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -13,12 +14,15 @@ import numpy as np
 import pytest
 
 from cough.screener import Screener, ScreeningResult
-from serving.problems import Problem
+from cough.wire import Problem, ScreeningSet
+from serving.uploads import UNUSED_HEADER
 from tests.conftest import EXAMPLES
 from tests.cough.test_audio import film, wav
+from tests.serving.conftest import Running
 
 URL = "/v1/screenings"
 GOOD = (EXAMPLES / "synthetic_cough.m4a").read_bytes()
+NOISE = (EXAMPLES / "synthetic_noise.ogg").read_bytes()
 
 
 def upload(client: httpx.Client, data: bytes, name: str = "a.m4a") -> httpx.Response:
@@ -30,7 +34,8 @@ def assert_problem(response: httpx.Response, status: int, code: str) -> None:
     assert response.headers["content-type"] == "application/problem+json"
     problem = Problem.model_validate(response.json())
     assert (problem.status, problem.code) == (status, code)
-    assert problem.detail.endswith(".") or code == "invalid_request"
+    assert problem.detail.endswith(".")
+    assert problem.request_id == response.headers["x-request-id"]
     assert "Traceback" not in response.text
 
 
@@ -65,12 +70,14 @@ def test_unusable_recordings_are_problems(client: httpx.Client, data: bytes, sta
 
 
 def test_incomplete_requests(client: httpx.Client) -> None:
-    assert_problem(client.post(URL), 422, "invalid_request")
-    assert_problem(client.post(URL, data={"file": "text"}), 422, "invalid_request")
+    assert_problem(client.post(URL), 415, "unsupported_media_type")
+    assert_problem(client.post(URL, data={"file": "text"}), 415, "unsupported_media_type")
+    assert_problem(client.post(URL, files={"other": GOOD}), 422, "invalid_request")
+    assert_problem(client.post(URL, files={"file": (None, "text")}), 422, "invalid_request")
     broken = client.post(URL, content=b"--x", headers={"content-type": "multipart/form-data; boundary=x"})
-    assert broken.status_code in (400, 422)
+    assert_problem(broken, 422, "invalid_request")
     no_boundary = client.post(URL, content=b"x", headers={"content-type": "multipart/form-data"})
-    assert_problem(no_boundary, 400, "invalid_request")
+    assert_problem(no_boundary, 422, "invalid_request")
     assert_problem(client.get(URL), 405, "method_not_allowed")
     assert_problem(client.get("/nothing"), 404, "not_found")
 
@@ -99,9 +106,9 @@ def test_too_large_in_chunks_is_not_read_to_the_end(client: httpx.Client) -> Non
     assert sent < 60 * 1024 * 1024
 
 
-def test_a_lying_length_is_cut_off(address: str) -> None:
+def test_a_lying_length_is_cut_off(running: Running) -> None:
     """Says 10 bytes, sends more: the surplus is never part of the request."""
-    host, port = urlsplit(address).hostname, urlsplit(address).port
+    host, port = urlsplit(running.url).hostname, urlsplit(running.url).port
     with socket.create_connection((host, port), timeout=10) as sock:
         sock.sendall(
             b"POST /v1/screenings HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
@@ -110,11 +117,11 @@ def test_a_lying_length_is_cut_off(address: str) -> None:
         assert b" 4" in sock.recv(1_000).splitlines()[0]
 
 
-def test_answers_while_busy(client: httpx.Client, address: str) -> None:
+def test_answers_while_busy(client: httpx.Client, running: Running) -> None:
     """Screening runs off the event loop: health stays quick under load."""
 
     def one(_: int) -> int:
-        with httpx.Client(base_url=address, timeout=60) as other:
+        with httpx.Client(base_url=running.url, timeout=60) as other:
             return upload(other, GOOD).status_code
 
     with ThreadPoolExecutor(8) as pool:
@@ -125,10 +132,69 @@ def test_answers_while_busy(client: httpx.Client, address: str) -> None:
         assert set(jobs) == {200}
 
 
-def test_health_and_documentation(client: httpx.Client) -> None:
-    assert client.get("/healthz").json() == {"status": "ok"}
-    assert client.get("/docs").status_code == 200
-    document = client.get("/openapi.json").json()
-    operation = document["paths"][URL]["post"]
-    assert {"200", "413", "415", "422"} <= set(operation["responses"])
-    assert "ScreeningResult" in document["components"]["schemas"]
+def test_a_raw_body_is_one_recording(client: httpx.Client) -> None:
+    as_form = upload(client, GOOD).json()
+    for kind in ("audio/mp4", "video/webm", "audio/webm;codecs=opus", "application/octet-stream"):
+        answer = client.post(URL, content=GOOD, headers={"content-type": kind}).json()
+        assert {**answer, "timings_ms": 0} == {**as_form, "timings_ms": 0}
+    assert_problem(
+        client.post(URL, content=GOOD, headers={"content-type": "text/plain"}), 415, "unsupported_media_type"
+    )
+    assert_problem(client.post(URL, content=b"", headers={"content-type": "audio/mp4"}), 422, "empty")
+
+
+def test_several_recordings_are_answered_one_by_one(client: httpx.Client) -> None:
+    parts = [("file", ("a", GOOD)), ("file", ("b", b"no audio")), ("file", ("c", NOISE))]
+    answer = ScreeningSet.model_validate(client.post(URL, files=parts).json())
+    first, second, third = answer.recordings
+    assert isinstance(first, ScreeningResult) and first.outcome != "rerecord"
+    assert isinstance(second, Problem) and second.code == "not_audio"
+    assert isinstance(third, ScreeningResult) and third.outcome == "rerecord"
+
+
+def test_too_many_recordings(client: httpx.Client) -> None:
+    assert_problem(client.post(URL, files=[("file", ("a", b"x"))] * 9), 422, "invalid_request")
+
+
+def test_metadata_and_prevalence_are_checked_and_said_to_be_unused(client: httpx.Client) -> None:
+    metadata = {"age": 41, "sex": "female", "symptoms": {"fever": True, "loss_of_smell": False}}
+    data = {"metadata": json.dumps(metadata), "prevalence": "0.05"}
+    response = client.post(URL, files={"file": GOOD}, data=data)
+    assert response.status_code == 200
+    assert response.headers[UNUSED_HEADER] == "metadata, prevalence"
+    ScreeningResult.model_validate(response.json())
+    assert UNUSED_HEADER not in upload(client, GOOD).headers
+    uses = client.get("/v1/models").json()["models"][0]["uses"]
+    assert uses == {"metadata": False, "prevalence": False, "combines_recordings": False}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"metadata": "{"},
+        {"metadata": "[]"},
+        {"metadata": '{"name": "Ada"}'},
+        {"metadata": '{"age": "41"}'},
+        {"metadata": '{"age": 121}'},
+        {"metadata": '{"age": 1e999}'},
+        {"metadata": '{"sex": "F"}'},
+        {"metadata": '{"symptoms": {"fever": "yes"}}'},
+        {"metadata": '{"symptoms": {"headache": true}}'},
+        {"metadata": "{}" + " " * 20_000},
+        {"prevalence": "0"},
+        {"prevalence": "1"},
+        {"prevalence": "nan"},
+        {"prevalence": "5 %"},
+        {"prevalence": ["0.1", "0.2"]},
+        {"other": "1"},
+    ],
+    ids=lambda data: str(data)[:40],
+)
+def test_anything_else_in_the_form_is_refused(client: httpx.Client, data: dict[str, str]) -> None:
+    assert_problem(client.post(URL, files={"file": GOOD}, data=data), 422, "invalid_request")
+
+
+def test_an_answer_is_never_cached_or_sniffed(client: httpx.Client) -> None:
+    headers = upload(client, GOOD).headers
+    assert headers["cache-control"] == "no-store"
+    assert headers["x-content-type-options"] == "nosniff"

@@ -1,0 +1,353 @@
+"""A supervised pool of worker processes: one job each, replaced when they crash, hang or leave.
+
+A keeper task owns each worker from its start to its end, and takes jobs from one bounded queue.
+A job that kills its worker costs that job; the keeper starts another worker and goes on.
+
+Why not what exists: ``concurrent.futures.ProcessPoolExecutor`` is broken as a whole, all jobs in
+flight with it, once one of its processes dies, and cannot end one that hangs. ``pebble`` can do
+both, but is LGPL, pickles, and knows no bounded queue. asyncio's subprocesses have all that is
+needed: pipes with flow control, ``kill``, ``wait``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from cough.errors import BundleError
+from serving import frames
+from serving.frames import BrokenFrame, Frame
+from serving.worker import WorkerConfig
+
+log = logging.getLogger("cough.serving")
+
+Loss: TypeAlias = Literal["crashed", "hung", "exhausted", "idle", "unstarted"]
+"""Why a worker had to be replaced."""
+
+_LEAVE_S = 2.0
+_MAX_PAUSE_S = 10.0
+
+
+class WorkerLost(Exception):
+    """The worker that had the job is gone; ``loss`` says how."""
+
+    def __init__(self, loss: Loss) -> None:
+        super().__init__(loss)
+        self.loss: Loss = loss
+
+
+class WorkerFailed(Exception):
+    """The worker met a defect of this service and lives on."""
+
+
+class Unstarted(BundleError):
+    """No worker could be started with this bundle."""
+
+    code = "bundle_unusable"
+
+
+class Busy(Exception):
+    """The queue is full, or the wait in it would be too long."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(retry_after_s)
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolConfig:
+    """How many workers, and how much may wait for them."""
+
+    size: int
+    max_waiting: int
+    """Jobs that wait at most."""
+    max_wait_s: float
+    """A job is turned away when it would, by recent times, wait longer for a worker."""
+    job_s: float
+    """A worker that takes longer over a job is ended."""
+    start_s: float = 60.0
+    """A worker that takes longer until it is warm is ended."""
+
+
+@dataclass(eq=False)
+class _Job:
+    task: str
+    data: bytes
+    answer: asyncio.Future[Frame]
+
+
+class Pool:
+    """Start it in a running loop, ``await run(...)`` from any task of that loop, close it.
+
+    Attributes
+    ----------
+    warm : workers that can take jobs
+    busy : jobs in workers
+    job_s : recent mean seconds of a job in a worker
+    """
+
+    def __init__(
+        self,
+        config: PoolConfig,
+        worker: WorkerConfig,
+        *,
+        bundle_sha256: str,
+        on_loss: Callable[[Loss], None] = lambda loss: None,
+    ) -> None:
+        self.config = config
+        self.warm = self.busy = 0
+        self.job_s = 0.1
+        self._worker_config = worker
+        self._bundle_sha256 = bundle_sha256
+        self._on_loss = on_loss
+        self._jobs: asyncio.Queue[_Job] = asyncio.Queue()
+        self._keepers: list[asyncio.Task[None]] = []
+        self._workers: set[_Worker] = set()
+        self._failing = False
+        """The last attempt to start a worker failed."""
+
+    @property
+    def waiting(self) -> int:
+        """Jobs in the queue."""
+        return self._jobs.qsize()
+
+    @property
+    def ready(self) -> bool:
+        """Whether any worker can take jobs."""
+        return self.warm > 0
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the workers that run."""
+        return [worker.pid for worker in self._workers]
+
+    async def start(self) -> None:
+        """Start the workers; returns when one is warm, while the others still start.
+
+        Raises
+        ------
+        Unstarted : the first worker cannot serve this bundle
+        """
+        first = await self._started()
+        self._keepers = [
+            asyncio.create_task(self._keep(first if index == 0 else None))
+            for index in range(self.config.size)
+        ]
+
+    async def close(self) -> None:
+        """End the workers. What still waits is turned away; nothing should, by now."""
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        self._turn_away()
+
+    def _turn_away(self) -> None:
+        """Nobody will take the jobs that wait."""
+        while not self._jobs.empty():
+            _fail(self._jobs.get_nowait(), Busy(math.ceil(_MAX_PAUSE_S)))
+
+    def check_room(self, n_jobs: int = 1) -> None:
+        """Raise ``Busy`` where ``run`` would; asked before a body is read."""
+        if not self.warm and self._failing:
+            raise Busy(math.ceil(_MAX_PAUSE_S))
+        wait_s = self.expected_wait_s
+        if self.waiting + n_jobs > self.config.max_waiting or wait_s > self.config.max_wait_s:
+            raise Busy(max(1, math.ceil(wait_s)))
+
+    @property
+    def expected_wait_s(self) -> float:
+        """Seconds that a new job would wait for a worker, by the recent mean time of jobs."""
+        ahead = self.waiting + self.busy - max(1, self.warm) + 1
+        return max(0, ahead) * self.job_s / max(1, self.warm)
+
+    async def run(self, task: str, data: bytes) -> Frame:
+        """Have a worker do a job.
+
+        A caller that is cancelled leaves the queue; a job already begun is finished for nobody.
+
+        Raises
+        ------
+        Busy : too much waits already
+        WorkerLost : the worker crashed, or was ended because it took too long
+        WorkerFailed : a defect of this service
+        """
+        self.check_room()
+        job = _Job(task, data, asyncio.get_running_loop().create_future())
+        self._jobs.put_nowait(job)
+        return await job.answer
+
+    async def _keep(self, worker: _Worker | None) -> None:
+        """See to it that there is a worker, for ever."""
+        pause_s = 0.1
+        while True:
+            try:
+                worker = worker or await self._started()
+            except (Unstarted, OSError) as error:
+                self._failing = True
+                log.error("worker cannot start: %s", error)
+                self._on_loss("unstarted")
+                if not self.warm:
+                    self._turn_away()
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _MAX_PAUSE_S)
+                continue
+            pause_s = 0.1
+            self._failing = False
+            loss: Loss | None = None
+            self.warm += 1
+            try:
+                loss = await self._feed(worker)
+            finally:
+                self.warm -= 1
+                self._workers.discard(worker)
+                await worker.end(at_once=loss is not None)
+            log.warning("worker replaced: %s", loss)
+            self._on_loss(loss)
+            worker = None
+
+    async def _started(self) -> _Worker:
+        worker = await _Worker.start(
+            self._worker_config, bundle_sha256=self._bundle_sha256, start_s=self.config.start_s
+        )
+        self._workers.add(worker)
+        return worker
+
+    async def _feed(self, worker: _Worker) -> Loss:
+        """Give the worker jobs for as long as it lives."""
+        while True:
+            job = await self._next_job(worker)
+            if job is None:
+                return "idle"
+            if job.answer.done():  # its caller has gone
+                continue
+            self.busy += 1
+            began = time.monotonic()
+            try:
+                async with asyncio.timeout(self.config.job_s):
+                    frame = await worker.ask(Frame({"task": job.task}, job.data))
+                self.job_s += 0.1 * (time.monotonic() - began - self.job_s)
+                _settle(job, frame)
+                if frame.head["kind"] == "exhausted":
+                    return "exhausted"
+            except TimeoutError:
+                _fail(job, WorkerLost("hung"))
+                return "hung"
+            except (BrokenFrame, KeyError):
+                _fail(job, WorkerLost("crashed"))
+                return "crashed"
+            finally:
+                self.busy -= 1
+                if not job.answer.done():
+                    job.answer.cancel()
+
+    async def _next_job(self, worker: _Worker) -> _Job | None:
+        """The next job, or None when the worker dies before there is one."""
+        job = asyncio.ensure_future(self._jobs.get())
+        try:
+            await asyncio.wait({job, worker.exited}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            job.cancel()
+            raise
+        if not worker.exited.done():
+            return job.result()
+        if job.done():  # both at once: the job is not to blame
+            self._jobs.put_nowait(job.result())
+        job.cancel()
+        return None
+
+
+class _Worker:
+    """A running, warm worker process."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.pid = process.pid
+        self.exited = asyncio.create_task(process.wait())
+
+    @classmethod
+    async def start(cls, config: WorkerConfig, *, bundle_sha256: str, start_s: float) -> _Worker:
+        """Spawn it and wait until it is warm.
+
+        Raises
+        ------
+        Unstarted : it died, was too slow, or its bundle is unusable or not ``bundle_sha256``
+        """
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",
+            "-c",
+            "from serving.worker import main; main()",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=_environment(),
+        )
+        worker = cls(process)
+        try:
+            async with asyncio.timeout(start_s):
+                hello = (await worker.ask(Frame(config.model_dump(mode="json")))).head
+            if hello.get("kind") != "warm":
+                raise Unstarted(str(hello.get("detail")))
+            if hello.get("bundle_sha256") != bundle_sha256:
+                raise Unstarted("The bundle on disk is no longer the one that this service started with.")
+        except (BrokenFrame, TimeoutError) as error:
+            await worker.end(at_once=True)
+            raise Unstarted("A worker ended, or was too slow, while it started.") from error
+        except BaseException:
+            await worker.end(at_once=True)
+            raise
+        return worker
+
+    async def ask(self, frame: Frame) -> Frame:
+        """Send a frame and wait for the answer.
+
+        Raises
+        ------
+        BrokenFrame : the process is gone
+        """
+        assert self._process.stdin is not None and self._process.stdout is not None
+        try:
+            for piece in frames.encode(frame):
+                self._process.stdin.write(piece)
+            await self._process.stdin.drain()
+        except ConnectionError as error:
+            raise BrokenFrame("the worker is gone") from error
+        return await frames.receive(self._process.stdout)
+
+    async def end(self, *, at_once: bool) -> None:
+        """Let it leave by itself, or kill it; returns when it is gone."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        if not at_once:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(self.exited), _LEAVE_S)
+        if not self.exited.done():
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+        await self.exited
+
+
+def _settle(job: _Job, frame: Frame) -> None:
+    if frame.head["kind"] == "failed":
+        log.error("a worker met a defect: %s at %s", frame.head.get("error"), frame.head.get("where"))
+        _fail(job, WorkerFailed())
+    elif not job.answer.done():
+        job.answer.set_result(frame)
+
+
+def _fail(job: _Job, error: Exception) -> None:
+    if not job.answer.done():
+        job.answer.set_exception(error)
+
+
+def _environment() -> dict[str, str]:
+    """Imports are found as here; addresses and passwords among the settings stay here."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("COUGH_")}
+    return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "OMP_NUM_THREADS": "1"}
