@@ -28,7 +28,7 @@ report: $(VENV)/.all  ## remake the shipped gate's tables and figures, and the m
 	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.robustness
 	$(BIN)/python -m training.card
 
-ablation: $(VENV)/.all  ## what each piece of the gate's recipe is worth on unheard corpora (90 minutes and more)
+ablation: $(VENV)/.all  ## what each piece of the gate's recipe is worth on unheard corpora (a long run)
 	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.ablation
 
 bench: $(VENV)/.all  ## speed, as ratios against references measured in the same run

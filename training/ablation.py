@@ -1,15 +1,15 @@
 """What each piece of the gate's recipe is worth on corpora that it never heard.
 
-    make ablation                                            # the table, 90 minutes and more
+    make ablation                                            # the table; a long run
     python -m training.ablation --only "no mixing" --only full
 
 Each variant changes one thing of the full recipe and is trained twice, each time without one of
 ``JUDGED_PARTS`` of the sources (``training.loso``); its figures are those of the pooled scores of
 recordings whose source the scoring gate never heard, folds 1-4, mn04's own beside them. So that some
-forty gates train in an afternoon on two cores they see less than the shipped one (``SMALL``), and only
-the two parts with nine in ten of the coughs are judged: differences between rows count, not their
-height, and none smaller than what another seed changes (the row "full, another seed"). Less training
-than this tells nothing: after 750 steps of half-sized batches another seed alone moved the AUROC by 0.05.
+forty gates can be trained on two cores they see less than the shipped one (``SMALL``), and only the two
+parts with nine in ten of the coughs are judged: differences between rows count, not their height, and
+none smaller than what another seed changes (the row "full, another seed"). Less training than this
+tells nothing: after 750 steps of half-sized batches another seed alone moved the AUROC by 0.05.
 
 Self-training and label cleaning use scores of round one (the variant "as labelled"), whose gates
 never heard a recording's own source but did hear the others; the labels of training sources so
@@ -39,44 +39,6 @@ from training.waves import read_waves
 
 RESULTS = PROJECT / "training" / "results" / "gate"
 SMALL = ["gate.epochs=5"]
-JUDGED_PARTS`` of the sources (``training.loso``); its figures are those of the pooled scores of
-recordings whose source the scoring gate never heard, folds 1-4, mn04's own beside them. So that some
-forty gates train in an afternoon on two cores they see less than the shipped one (``SMALL``), and only
-the two parts with nine in ten of the coughs are judged: differences between rows count, not their
-height, and none smaller than what another seed changes (the row "full, another seed"). Less training
-than this tells nothing: after 750 steps of half-sized batches another seed alone moved the AUROC by 0.05.
-
-Self-training and label cleaning use scores of round one (the variant "as labelled"), whose gates
-never heard a recording's own source but did hear the others; the labels of training sources so
-corrected carry a trace of the source on which a variant is then judged.
-"""
-
-from __future__ import annotations
-
-import argparse
-import json
-from collections.abc import Iterable
-from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-
-from cough.evaluation.metrics import auroc, specificity_at_sensitivity
-from training.clips import is_silent
-from training.config import TrainingConfig, read_config
-from training.corpus import VOCAL_HARD, Corpus, Teacher, corpus_path
-from training.loso import N_PARTS, Heldout, Job, leave_sources_out
-from training.pipeline import GATE_SOURCES, LIBRARIES, prepare_waves
-from training.stages import PROJECT, code_version, source_hash
-from training.waves import read_waves
-
-RESULTS = PROJECT / "training" / "results" / "gate"
-SMALL = [
-    "gate.width=12", "gate.width_out=96", "gate.crop_s=2.0", "gate.batch_size=16",
-    "gate.epochs=4", "gate.clips_per_epoch=3000",
-]  # fmt: skip
 JUDGED_PARTS = (0, 1)
 """Call centre and Telegram; phone coughs of 0.3 s; each with speech and other sounds of its own."""
 _NO_RELABEL = ["gate.self_training=false", "gate.label_cleaning=false"]
