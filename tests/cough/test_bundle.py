@@ -43,7 +43,7 @@ def test_shipped_bundle_is_whole_small_and_says_where_it_came_from() -> None:
     bundle = load_bundle()
     size = sum(path.stat().st_size for path in DEFAULT_BUNDLE.iterdir())
     assert size < 8_000_000
-    assert {p.suffix for p in DEFAULT_BUNDLE.iterdir()} == {".onnx", ".json"}
+    assert {p.suffix for p in DEFAULT_BUNDLE.iterdir()} == {".onnx", ".json", ".md"}
     record = bundle.spec.training
     assert len(record.data_hash) == 64
     assert record.licences
