@@ -177,7 +177,7 @@ def test_a_worker_may_not_take_all_memory(bundle: Bundle) -> None:
         try:
             for _ in range(2):
                 try:
-                    frame = await pool.run("screen", bytes(16 << 20))
+                    frame = await pool.run("screen", bytes(128 << 20))
                 except WorkerLost as error:
                     assert error.loss in ("crashed", "exhausted")
                 else:

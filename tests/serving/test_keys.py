@@ -34,11 +34,10 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """A service with one key that may ask five times a minute."""
     file = tmp_path_factory.mktemp("keys") / "keys.txt"
     key = add(file, "first")
-    with (
-        serve(quiet(keys=file, rate="5/minute")) as running,
-        httpx.Client(base_url=running.url, timeout=120) as client,
-    ):
-        yield Guarded(client, file, key)
+    with serve(quiet(keys=file, rate="5/minute")) as running:
+        client = httpx.Client(base_url=running.url, timeout=120)
+        with client:
+            yield Guarded(client, file, key)
 
 
 def test_only_keys_are_admitted(guarded: Guarded) -> None:

@@ -23,11 +23,11 @@ HEAD = b"POST /v1/screenings HTTP/1.1\r\nHost: x\r\nContent-Type: audio/mp4\r\n"
 
 @pytest.fixture(scope="module")
 def tight() -> Iterator[Running]:
-    """One worker, room for one more recording, 2 s for a body, 1 s for headers, 3 s for an answer."""
-    settings = quiet(
-        max_waiting=1, upload_s=2.0, header_s=1.0, deadline_s=3.0, job_s=60.0, max_held_bytes=150_000
-    )
-    with serve(settings) as running:
+    """One worker, room for one more recording, 2 s for a body, 1 s for headers."""
+    patient = {"deadline_s": 120.0, "job_s": 120.0}
+    with serve(
+        quiet(max_waiting=1, upload_s=2.0, header_s=1.0, max_held_bytes=150_000, **patient)
+    ) as running:
         yield running
 
 
@@ -159,22 +159,21 @@ def test_a_full_queue_is_503_and_what_was_accepted_is_answered(tight: Running) -
     assert send(tight).status_code == 200
 
 
-def test_past_the_deadline_is_504(tight: Running) -> None:
-    with held_still(tight.service.pool):
+def test_past_the_deadline_is_504() -> None:
+    with serve(quiet(deadline_s=1.0, job_s=120.0)) as running, held_still(running.service.pool):
         began = time.monotonic()
-        late = send(tight)
+        late = send(running)
         assert_problem(late, 504, "deadline_exceeded")
-        assert 2.5 < time.monotonic() - began < 10
+        assert 1.0 <= time.monotonic() - began < 60
         assert late.headers["retry-after"]
-    until(lambda: tight.service.pool.busy == 0)
-    assert send(tight).status_code == 200
+        assert httpx.get(f"{running.url}/healthz").status_code == 200
 
 
 def test_the_wait_that_is_expected_is_bounded(tight: Running) -> None:
     pool = tight.service.pool
     usual, pool.job_s = pool.job_s, 1_000.0
     try:
-        with held_still(pool), ThreadPoolExecutor(1) as threads:
+        with ThreadPoolExecutor(1) as threads, held_still(pool):
             threads.submit(send, tight)
             until(lambda: pool.busy == 1)
             refused = send(tight)
