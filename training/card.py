@@ -32,7 +32,7 @@ INTENDED = (
 OUT_OF_SCOPE = (
     "Diagnosis, triage, treatment or reassurance of anybody; any decision about a person.",
     "Telling people apart by their cough, or listening without their knowledge.",
-    "Counting coughs as a clinical endpoint: labels are of clips; single ones were judged in soundscapes only.",
+    "Counting coughs as a clinical endpoint: labels are of clips, single ones judged in soundscapes only.",
     "Microphones, rooms, ages and languages that the corpus does not hold, before measuring there.",
     "Any condition that has no head below, and any head on recordings outside its stated bands.",
 )
