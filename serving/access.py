@@ -54,5 +54,5 @@ async def admitted(
     Refused : ``rate_limited`` or ``overloaded``
     """
     await service.rates.admit(who)
-    service.check_room()
+    await service.check_room()
     return who
