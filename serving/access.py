@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -12,9 +11,6 @@ from serving.facts import facts_of
 from serving.problems import Refused
 from serving.rates import network_of
 from serving.service import Service
-
-PAUSE_S = 0.25
-"""Before a caller is told that the service is busy; their body is not read meanwhile."""
 
 _bearer = HTTPBearer(
     auto_error=False, description="An API key, where the service asks for one (`cough keys new`)."
@@ -58,10 +54,5 @@ async def admitted(
     Refused : ``rate_limited`` or ``overloaded``
     """
     await service.rates.admit(who)
-    try:
-        service.check_room()
-    except Refused:
-        # Who asks again at once would cost what those wait for who were let in.
-        await asyncio.sleep(PAUSE_S)
-        raise
+    await service.check_room()
     return who

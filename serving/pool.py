@@ -82,6 +82,8 @@ class _Job:
     task: str
     data: bytes
     answer: asyncio.Future[Frame]
+    begun: bool = False
+    """Whether the worker had it: one that died before is not this job's doing."""
 
 
 class Pool:
@@ -232,7 +234,7 @@ class Pool:
             began = time.monotonic()
             try:
                 async with asyncio.timeout(self.config.job_s):
-                    frame = await worker.ask(Frame({"task": job.task}, job.data))
+                    frame = await worker.do(job)
                 self.job_s += 0.1 * (time.monotonic() - began - self.job_s)
                 _settle(job, frame)
                 if frame.head["kind"] == "exhausted":
@@ -240,13 +242,14 @@ class Pool:
             except TimeoutError:
                 _fail(job, WorkerLost("hung"))
                 return "hung"
-            except (BrokenFrame, KeyError):
-                _fail(job, WorkerLost("crashed"))
-                return "crashed"
+            except BrokenFrame:
+                if job.begun:
+                    _fail(job, WorkerLost("crashed"))
+                    return "crashed"
+                self._jobs.put_nowait(job)
+                return "idle"
             finally:
                 self.busy -= 1
-                if not job.answer.done():
-                    job.answer.cancel()
 
     async def _next_job(self, worker: _Worker) -> _Job | None:
         """The next job, or None when the worker dies before there is one."""
@@ -292,8 +295,9 @@ class _Worker:
         worker = cls(process)
         try:
             async with asyncio.timeout(start_s):
-                hello = (await worker.ask(Frame(config.model_dump(mode="json")))).head
-            if hello.get("kind") != "warm":
+                worker._write(Frame(config.model_dump(mode="json")))
+                hello = (await worker._receive("warm", "unfit")).head
+            if hello["kind"] == "unfit":
                 raise Unstarted(str(hello.get("detail")))
             if hello.get("bundle_sha256") != bundle_sha256:
                 raise Unstarted("The bundle on disk is no longer the one that this service started with.")
@@ -305,21 +309,18 @@ class _Worker:
             raise
         return worker
 
-    async def ask(self, frame: Frame) -> Frame:
-        """Send a frame and wait for the answer.
+    async def do(self, job: _Job) -> Frame:
+        """Have a job done; ``job.begun`` says how far it came.
 
         Raises
         ------
         BrokenFrame : the process is gone
         """
-        assert self._process.stdin is not None and self._process.stdout is not None
-        try:
-            for piece in frames.encode(frame):
-                self._process.stdin.write(piece)
-            await self._process.stdin.drain()
-        except ConnectionError as error:
-            raise BrokenFrame("the worker is gone") from error
-        return await frames.receive(self._process.stdout)
+        self._write(Frame({"task": job.task}))
+        self._write(Frame({}, job.data))
+        await self._receive("begun")
+        job.begun = True
+        return await self._receive("measured", "refused", "exhausted", "failed")
 
     async def end(self, *, at_once: bool) -> None:
         """Let it leave by itself, or kill it; returns when it is gone."""
@@ -332,6 +333,19 @@ class _Worker:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
         await self.exited
+
+    def _write(self, frame: Frame) -> None:
+        """Hand a frame to the transport; a process that is gone is noticed when the answer is read."""
+        assert self._process.stdin is not None
+        for piece in frames.encode(frame):
+            self._process.stdin.write(piece)
+
+    async def _receive(self, *kinds: str) -> Frame:
+        assert self._process.stdout is not None
+        frame = await frames.receive(self._process.stdout)
+        if frame.head.get("kind") not in kinds:
+            raise BrokenFrame("the worker says what it was not asked")
+        return frame
 
 
 def _settle(job: _Job, frame: Frame) -> None:

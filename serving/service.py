@@ -19,6 +19,8 @@ from serving.problems import Refused
 from serving.rates import Rates
 from serving.settings import Settings
 
+_SHED_PAUSE_S = 0.25
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Service:
@@ -41,12 +43,12 @@ class Service:
             raise TypeError("the application was not built by create_app")
         return service
 
-    def check_room(self, n_recordings: int = 1) -> None:
-        """Raise ``overloaded`` where recordings would be turned away."""
+    async def check_room(self) -> None:
+        """Raise ``overloaded`` where a recording would be turned away."""
         try:
-            self.pool.check_room(n_recordings)
+            self.pool.check_room()
         except Busy as error:
-            raise _overloaded(error) from error
+            raise await _overloaded(error) from error
 
     async def measure(self, task: str, recording: bytes, facts: Facts) -> Frame:
         """Have a worker do ``task``; the frame is ``measured`` or, with a code, ``refused``.
@@ -58,7 +60,7 @@ class Service:
         try:
             frame = await self.pool.run(task, recording)
         except Busy as error:
-            raise _overloaded(error) from error
+            raise await _overloaded(error) from error
         except WorkerFailed as error:
             raise Refused("internal") from error
         except WorkerLost as error:
@@ -95,5 +97,7 @@ def _refused(code: str) -> Frame:
     return Frame({"kind": "refused", "code": code, "detail": Refused(code).detail})
 
 
-def _overloaded(error: Busy) -> Refused:
+async def _overloaded(error: Busy) -> Refused:
+    """The refusal, after a pause: refusing those who ask again at once would take the time of others."""
+    await asyncio.sleep(_SHED_PAUSE_S)
     return Refused("overloaded", headers={"Retry-After": str(error.retry_after_s)})

@@ -1,12 +1,14 @@
 """A process that decodes and screens, one recording at a time, and may die of it.
 
 It talks frames (``serving.frames``) over standard input and output: first its configuration, to
-which it answers when it is warm; then one job after another, until input ends. What it may take is
-limited here, by the kernel: memory beyond what it holds when warm, processor seconds for each job,
-and not one byte of any file. What takes too long is ended from outside (``serving.pool``).
+which it answers when it is warm; then one job after another, until input ends. A job is two frames,
+what to do and the recording; the first is answered at once, so that the service knows whether a
+worker that is gone had begun with it.
 
-Recordings that cannot be measured are answers like any other. ``python -c`` starts ``main``;
-nothing else should call it.
+What a job may take is limited here, by the kernel: memory beyond what the worker holds when warm,
+processor seconds, and not one byte of any file. What takes too long is ended from outside
+(``serving.pool``). Recordings that cannot be measured are answers like any other. ``python -c``
+starts ``main``; nothing else should call it.
 """
 
 from __future__ import annotations
@@ -64,9 +66,14 @@ def main() -> None:
         return
     _limit_memory(config.memory_bytes)
     frames.write(answers, Frame({"kind": "warm", "bundle_sha256": screener.bundle.sha256}))
-    while (job := frames.read(jobs)) is not None:
+    while (order := frames.read(jobs)) is not None:
         _limit_processor(config.job_s)
-        answer = _answer(screener, job)
+        with contextlib.suppress(BrokenPipeError):
+            frames.write(answers, Frame({"kind": "begun"}))
+        recording = frames.read(jobs)
+        if recording is None:
+            return
+        answer = _answer(screener, order.head["task"], recording.body)
         with contextlib.suppress(BrokenPipeError):
             frames.write(answers, answer)
         if answer.head["kind"] == "exhausted":
@@ -112,9 +119,9 @@ def _limit_processor(job_s: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(used_s + job_s) + 1, hard))
 
 
-def _answer(screener: Screener, job: Frame) -> Frame:
+def _answer(screener: Screener, task: str, data: bytes) -> Frame:
     try:
-        return _TASKS[job.head["task"]](screener, job.body)
+        return _TASKS[task](screener, data)
     except errors.InputError as error:
         return Frame({"kind": "refused", "code": error.code, "detail": str(error)})
     except MemoryError:
