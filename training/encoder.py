@@ -1,14 +1,17 @@
-"""Train the encoder: distil a general-audio teacher into a network of our own.
+"""Train the encoder: distil a general-audio teacher into a network of our own, and name sounds.
 
 The teacher (EfficientAT mn04, AudioSet) heard one-second windows of every recording; the student
 learns its embedding and its class logits for the same second, through rooms, phones and noise.
-No disease label is seen here.
+It also learns which of its source's sounds a clip holds: only among the classes of one source, so
+that telling sources apart is worth nothing. No disease label is seen here.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +24,45 @@ from cough.audio import SAMPLE_RATE_HZ
 from training.augment import Augmenter
 from training.clips import standardise
 from training.config import TrainingConfig
-from training.corpus import Corpus, Teacher
+from training.corpus import Corpus, Recording, Teacher
 from training.networks import EncoderNetwork
 from training.waves import Waves
 
+MIN_CLIPS = 20
+"""A class of sounds has at least so many training clips."""
 MATCH_S = 0.01
 """Embedding and logit windows that start this close are the same second."""
+
+
+@dataclass(frozen=True)
+class SoundClasses:
+    """What the clips hold, in the words of their sources."""
+
+    names: tuple[tuple[str, str, str], ...]
+    """(source, event, sublabel) of each class."""
+    of_recording: np.ndarray
+    """(n_recordings,) index into ``names``; -1 for clips outside the training rows or of a rare kind."""
+    rivals: np.ndarray
+    """(n_classes, n_classes) True where two classes are of one source."""
+
+    @classmethod
+    def of(cls, corpus: Corpus, rows: np.ndarray) -> SoundClasses:
+        """The classes with ``MIN_CLIPS`` clips and a rival in their source."""
+        keys = {int(row): _sound(corpus.recordings[row]) for row in rows}
+        counts = Counter(keys.values())
+        common = sorted(key for key, n in counts.items() if n >= MIN_CLIPS and key[1] != "unlabelled")
+        sources = Counter(source for source, _, _ in common)
+        names = tuple(key for key in common if sources[key[0]] > 1)
+        index = {key: i for i, key in enumerate(names)}
+        of_recording = np.full(len(corpus.recordings), -1, np.int64)
+        for row, key in keys.items():
+            of_recording[row] = index.get(key, -1)
+        source = np.array([name[0] for name in names])
+        return cls(names, of_recording, source[:, None] == source[None, :])
+
+
+def _sound(recording: Recording) -> tuple[str, str, str]:
+    return recording.source, recording.event, recording.sublabel
 
 
 class EncoderWindows:
@@ -45,13 +81,16 @@ class EncoderWindows:
         embeddings = teacher.embeddings[used].astype(np.float32)
         logits = teacher.logits[partner].astype(np.float32)
         self.embeddings, self.logits = standardise(embeddings, embeddings), standardise(logits, logits)
+        self.sounds = SoundClasses.of(corpus, rows).of_recording[self.rows]
         cough = np.array([corpus.recordings[r].is_probably_cough is True for r in self.rows])
         # Coughs are a tenth of the audio and all that the heads will ever see.
-        self.probability = np.where(cough, 4.0, 1.0)
+        self.probability = np.where(cough, 4.0, 1.0) * np.where(
+            self.sounds >= 0, config.encoder.named_share, 1.0
+        )
         self.probability /= self.probability.sum()
 
-    def batch(self, size: int) -> tuple[Tensor, Tensor, Tensor]:
-        """(size, 16000) waveforms, (size, 384) embeddings, (size, n_classes) logits."""
+    def batch(self, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(size, 16000) waveforms, (size, 384) embeddings, (size, n) logits, (size,) sound classes."""
         chosen = self.random.choice(len(self.rows), size=size, p=self.probability)
         wave = np.zeros((size, SAMPLE_RATE_HZ), np.float32)
         for i, window in enumerate(chosen):
@@ -65,6 +104,7 @@ class EncoderWindows:
             torch.from_numpy(wave),
             torch.from_numpy(self.embeddings[chosen]),
             torch.from_numpy(self.logits[chosen]),
+            torch.from_numpy(self.sounds[chosen]),
         )
 
 
@@ -109,23 +149,28 @@ def train_encoder(
     augment = Augmenter(config.augment, rooms, seed=config.seed + 1)
     steps = len(windows.rows) // e.batch_size
     optimiser = torch.optim.AdamW(network.parameters(), lr=e.learning_rate, weight_decay=e.weight_decay)
+    scale = e.embedding_size**0.5
+    classes = SoundClasses.of(corpus, rows)
+    rivals = torch.from_numpy(classes.rivals)
+    naming = torch.nn.Linear(e.embedding_size, len(classes.names))
+    optimiser.add_param_group({"params": naming.parameters()})
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, e.learning_rate, total_steps=e.epochs * steps, pct_start=0.15
     )
-    scale = e.embedding_size**0.5
     with Progress() as progress:
         bar = progress.add_task("training the encoder", total=e.epochs * steps)
         for epoch in range(e.epochs):
             network.train()
             began, total = time.perf_counter(), 0.0
             for _ in range(steps):
-                wave, embedding, logits = windows.batch(e.batch_size)
+                wave, embedding, logits, sounds = windows.batch(e.batch_size)
                 with torch.no_grad():
                     features = augment.mask(network.features(augment(wave)))
                 with torch.autocast("cpu", dtype=torch.bfloat16, enabled=e.bfloat16):
                     student = network.embed(features).float() * scale
                 loss = F.mse_loss(network.teacher_embedding(student), embedding)
                 loss = loss + e.class_loss * F.mse_loss(network.teacher_logits(student), logits)
+                loss = loss + e.naming_loss * _naming_loss(naming(student), sounds, rivals)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
                 optimiser.step()
@@ -137,3 +182,12 @@ def train_encoder(
                 with open(log, "a") as file:
                     file.write(json.dumps(entry) + "\n")
     return network.eval()
+
+
+def _naming_loss(logits: Tensor, sounds: Tensor, rivals: Tensor) -> Tensor:
+    """Cross-entropy of each clip's class among those of its source; clips without a class do not count."""
+    named = sounds >= 0
+    if not named.any():
+        return logits.sum() * 0.0
+    own = sounds[named]
+    return F.cross_entropy(logits[named].masked_fill(~rivals[own], -1e4), own)

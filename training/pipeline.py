@@ -48,7 +48,7 @@ from training.stages import (
     save_weights,
     source_hash,
 )
-from training.waves import read_waves, write_waves
+from training.waves import Waves, read_waves, write_waves
 
 LIBRARIES = ("torch", "torchaudio", "onnx", "onnxruntime", "numpy", "scikit-learn", "librosa", "av", "soxr")
 _DECODING = ("cough.audio", "cough.container", "cough.mixer", "training.codecs", "training.waves")
@@ -95,6 +95,53 @@ def loso_jobs(
     return [Job(part, short, corpus.root, waves_folder, cache, inputs) for part in range(N_PARTS)]
 
 
+def encoder_stage(
+    corpus: Corpus,
+    waves: Waves,
+    teacher: Teacher,
+    training: np.ndarray,
+    rooms: list[np.ndarray],
+    cache: Path,
+    config: TrainingConfig,
+    shared: dict[str, Any],
+) -> Path:
+    """The folder of the trained encoder's weights."""
+    return run_stage(
+        cache,
+        "encoder",
+        {
+            **shared,
+            "config": config.encoder.model_dump(),
+            "source": source_hash([*_NETWORKS, "training.corpus", "training.clips", "training.encoder"]),
+        },
+        lambda folder: save_weights(
+            train_encoder(corpus, waves, teacher, training, rooms, config, log=folder / "log.jsonl"),
+            folder / "weights.npz",
+        ),
+    )
+
+
+def shared_inputs(
+    corpus: Corpus, waves: Waves, teacher: Teacher, training: np.ndarray, config: TrainingConfig
+) -> dict[str, Any]:
+    """What decides the outcome of every training stage."""
+    return {
+        "rows": hashlib.sha256(training.tobytes()).hexdigest(),
+        "libraries": libraries(),
+        "threads": config.threads,
+        "labels": corpus.labels_hash,
+        "teacher": teacher.sha256,
+        "waves": waves.sha256,
+        "seed": config.seed,
+        "augment": config.augment.model_dump(),
+    }
+
+
+def libraries() -> dict[str, str]:
+    """Versions of what training leans on."""
+    return {name: version(name) for name in LIBRARIES}
+
+
 def train(config: TrainingConfig, *, corpus_root: Path, cache: Path, out: Path) -> Path:
     """Run every stage and put the bundle at ``out``, replacing what was there as the last step."""
     corpus = Corpus.read(corpus_root)
@@ -104,17 +151,7 @@ def train(config: TrainingConfig, *, corpus_root: Path, cache: Path, out: Path) 
     waves = read_waves(waves_folder)
     training = training_rows(corpus, config)
     rooms = [waves.samples(int(row)) for row in room_rows(corpus, config)]
-    libraries = {name: version(name) for name in LIBRARIES}
-    shared = {
-        "rows": hashlib.sha256(training.tobytes()).hexdigest(),
-        "libraries": libraries,
-        "threads": config.threads,
-        "labels": corpus.labels_hash,
-        "teacher": teacher.sha256,
-        "waves": waves.sha256,
-        "seed": config.seed,
-        "augment": config.augment.model_dump(),
-    }
+    shared = shared_inputs(corpus, waves, teacher, training, config)
     jobs = loso_jobs(corpus, waves_folder, cache, config, shared)
     loso_folders = leave_sources_out(jobs, processes=config.loso.processes)
     heldout = Heldout.read(loso_folders)
@@ -147,20 +184,8 @@ def train(config: TrainingConfig, *, corpus_root: Path, cache: Path, out: Path) 
     )
     load_weights(gate, gate_folder / "weights.npz")
 
+    encoder_folder = encoder_stage(corpus, waves, teacher, training, rooms, cache, config, shared)
     encoder = build_encoder(config, teacher)
-    encoder_folder = run_stage(
-        cache,
-        "encoder",
-        {
-            **shared,
-            "config": config.encoder.model_dump(),
-            "source": source_hash([*_NETWORKS, "training.corpus", "training.clips", "training.encoder"]),
-        },
-        lambda folder: save_weights(
-            train_encoder(corpus, waves, teacher, training, rooms, config, log=folder / "log.jsonl"),
-            folder / "weights.npz",
-        ),
-    )
     load_weights(encoder, encoder_folder / "weights.npz")
 
     parts = Parts(corpus, waves, teacher, training, heldout, gate, encoder)
@@ -170,7 +195,7 @@ def train(config: TrainingConfig, *, corpus_root: Path, cache: Path, out: Path) 
         "gate": epochs_s(gate_folder),
         "encoder": epochs_s(encoder_folder),
     }
-    assemble(parts, config, code=version_at_start, libraries=libraries, took_s=took_s, out=partial)
+    assemble(parts, config, code=version_at_start, libraries=libraries(), took_s=took_s, out=partial)
     if out.exists():
         shutil.rmtree(out)
     out.parent.mkdir(parents=True, exist_ok=True)
