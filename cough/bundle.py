@@ -128,6 +128,8 @@ class TrainingRecord(_Spec):
     teacher: str
     """Whose outputs were distilled, under which licence."""
     teacher_sha256: str
+    kept: dict[str, Any] = {}
+    """Parts taken as they were from an earlier bundle, and where that one came from."""
 
 
 class BundleSpec(_Spec):

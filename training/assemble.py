@@ -33,7 +33,7 @@ from cough.evaluation.metrics import (
 from cough.gate import CoughGate
 from cough.messages import RE_RECORD
 from cough.quality import assess, judge
-from training.calibration import Calibration, calibrate_on_heldout
+from training.calibration import calibrate_on_heldout
 from training.config import TrainingConfig
 from training.corpus import VOCAL_HARD, Corpus, Teacher
 from training.export import check_parity, export_encoder, export_gate, gate_module
@@ -49,6 +49,15 @@ EXIT_RATIO = 0.5
 
 
 @dataclass(frozen=True)
+class TrainedGate:
+    """The network, and what tells how to calibrate it."""
+
+    network: GateNetwork
+    heldout: Heldout
+    """Of the training folds, by gates that never heard the source."""
+
+
+@dataclass(frozen=True)
 class Parts:
     """What the earlier stages made."""
 
@@ -56,9 +65,8 @@ class Parts:
     waves: Waves
     teacher: Teacher
     training: np.ndarray
-    heldout: Heldout
-    """Of the training folds, by gates that never heard the source."""
-    gate: GateNetwork
+    gate: TrainedGate | Bundle
+    """A bundle where its gate is kept as it is, calibration, threshold and figures with it."""
     encoder: EncoderNetwork
 
 
@@ -79,8 +87,7 @@ def assemble(
     took_s : seconds that the epochs of each training stage took
     """
     out.mkdir(parents=True, exist_ok=True)
-    held = calibrate_on_heldout(parts.corpus, parts.waves, parts.teacher, parts.heldout, config)
-    gate_spec, gate_onnx, parity = _gate(parts, config, held)
+    gate_spec, gate_onnx, gate_figures = _gate(parts, config)
     window = round(config.encoder.window_s * SAMPLE_RATE_HZ)
     windows = [_first_window(clip, window) for clip in _parity_clips(parts)]
     encoder_onnx = export_encoder(parts.encoder, window=window)
@@ -100,16 +107,13 @@ def assemble(
         libraries=libraries,
         teacher="EfficientAT mn04 (MIT), trained on AudioSet; its outputs on this corpus only",
         teacher_sha256=parts.teacher.sha256,
+        kept=_provenance(parts.gate.spec) if isinstance(parts.gate, Bundle) else {},
     )
     draft = _bundle(contents, gate_spec, encoder_spec, (), record, {"gate": {}, "encoder": {}})
     condition, head_onnx, head_figures = _covid(parts, config, draft)
     contents[condition.file] = head_onnx
     metrics: dict[str, Any] = {
-        "gate": {
-            "parity_max_abs": parity,
-            "leave_sources_out": held.table,
-            "fold_5": _gate_figures(parts, config, CoughGate(draft)),
-        },
+        "gate": {**gate_figures, "fold_5": _gate_figures(parts, config, CoughGate(draft))},
         "quality": _quality_figures(parts, config, CoughGate(draft)),
         "encoder": {
             "parity_max_abs": encoder_parity,
@@ -155,12 +159,17 @@ def _bundle(
     return Bundle(spec, "", contents)
 
 
-def _gate(parts: Parts, config: TrainingConfig, held: Calibration) -> tuple[GateSpec, bytes, float]:
-    """Export with the calibration and threshold that held-out sources gave."""
+def _gate(parts: Parts, config: TrainingConfig) -> tuple[GateSpec, bytes, dict[str, Any]]:
+    """Export with the calibration and threshold that held-out sources gave; a kept gate as it is."""
+    if isinstance(parts.gate, Bundle):
+        kept = parts.gate
+        return kept.spec.gate, kept.contents[kept.spec.gate.file], dict(kept.spec.metrics["gate"])
+    network = parts.gate.network
+    held = calibrate_on_heldout(parts.corpus, parts.waves, parts.teacher, parts.gate.heldout, config)
     spec = GateSpec(
         file="gate.onnx",
         hop_s=GATE_HOP_S,
-        context_s=round(parts.gate.context_s(), 3),
+        context_s=round(network.context_s(), 3),
         score_frames=config.gate.score_frames,
         threshold=held.threshold,
         exit_threshold=round(EXIT_RATIO * held.threshold, 4),
@@ -169,9 +178,26 @@ def _gate(parts: Parts, config: TrainingConfig, held: Calibration) -> tuple[Gate
         threshold_chosen=held.threshold_chosen,
         calibration=held.calibration,
     )
-    onnx = export_gate(parts.gate, slope=held.slope, shift=held.shift)
-    module = gate_module(parts.gate, slope=held.slope, shift=held.shift)
-    return spec, onnx, check_parity(module, onnx, _parity_clips(parts))
+    onnx = export_gate(network, slope=held.slope, shift=held.shift)
+    module = gate_module(network, slope=held.slope, shift=held.shift)
+    parity = check_parity(module, onnx, _parity_clips(parts))
+    return spec, onnx, {"parity_max_abs": parity, "leave_sources_out": held.table}
+
+
+def _provenance(spec: BundleSpec) -> dict[str, Any]:
+    """Where a kept gate came from."""
+    record = spec.training
+    sections = {name: record.config[name] for name in ("gate", "loso", "augment") if name in record.config}
+    return {
+        "gate": {
+            "bundle_id": spec.bundle_id,
+            "code_version": record.code_version,
+            "data_hash": record.data_hash,
+            "seed": record.seed,
+            "config": sections,
+        },
+        **record.kept,
+    }
 
 
 def _covid(

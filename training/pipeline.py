@@ -2,6 +2,7 @@
 
     make train                                             # the shipped bundle
     python -m training.pipeline --licences open --out runs/open      # without non-commercial sources
+    python -m training.pipeline --keep-gate cough/models/default --out runs/new   # encoder and heads anew
     python -m training.pipeline --set gate.epochs=1 --set gate.clips_per_epoch=320 \\
         --set loso.epochs=1 --set encoder.epochs=1 --out runs/tiny             # a tiny one, in minutes
 
@@ -24,8 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from cough.bundle import DEFAULT_BUNDLE
-from training.assemble import Parts, assemble
+from cough.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
+from training.assemble import Parts, TrainedGate, assemble
 from training.config import TrainingConfig, read_config
 from training.corpus import Corpus, Teacher, corpus_path
 from training.encoder import build_encoder, train_encoder
@@ -95,6 +96,56 @@ def loso_jobs(
     return [Job(part, short, corpus.root, waves_folder, cache, inputs) for part in range(N_PARTS)]
 
 
+def gate_stage(
+    corpus: Corpus,
+    waves_folder: Path,
+    waves: Waves,
+    teacher: Teacher,
+    training: np.ndarray,
+    rooms: list[np.ndarray],
+    cache: Path,
+    config: TrainingConfig,
+    shared: dict[str, Any],
+) -> tuple[TrainedGate, dict[str, float]]:
+    """The short gates without each part of the sources, then the gate; and the seconds they took."""
+    jobs = loso_jobs(corpus, waves_folder, cache, config, shared)
+    loso_folders = leave_sources_out(jobs, processes=config.loso.processes)
+    heldout = Heldout.read(loso_folders)
+    scores = heldout.clip_scores(len(corpus.recordings), config.gate.score_frames)
+
+    gate = build_gate(config, teacher)
+    gate_folder = run_stage(
+        cache,
+        "gate",
+        {
+            **shared,
+            "config": config.gate.model_dump(exclude={"target_sensitivity", "calibration_clips_per_group"}),
+            "source": source_hash(GATE_SOURCES),
+            "heldout": [folder.name for folder in loso_folders] if config.gate.listens_to_heldout else [],
+        },
+        lambda folder: save_weights(
+            train_gate(
+                corpus,
+                waves,
+                teacher,
+                training,
+                rooms,
+                config,
+                synthetic=synthetic_sounds(config),
+                heldout_scores=scores if config.gate.listens_to_heldout else None,
+                log=folder / "log.jsonl",
+            ),
+            folder / "weights.npz",
+        ),
+    )
+    load_weights(gate, gate_folder / "weights.npz")
+    took_s = {
+        "leave_sources_out": sum(map(epochs_s, loso_folders)) / config.loso.processes,
+        "gate": epochs_s(gate_folder),
+    }
+    return TrainedGate(gate, heldout), took_s
+
+
 def encoder_stage(
     corpus: Corpus,
     waves: Waves,
@@ -142,8 +193,15 @@ def libraries() -> dict[str, str]:
     return {name: version(name) for name in LIBRARIES}
 
 
-def train(config: TrainingConfig, *, corpus_root: Path, cache: Path, out: Path) -> Path:
-    """Run every stage and put the bundle at ``out``, replacing what was there as the last step."""
+def train(
+    config: TrainingConfig, *, corpus_root: Path, cache: Path, out: Path, keep_gate: Path | None = None
+) -> Path:
+    """Run every stage and put the bundle at ``out``, replacing what was there as the last step.
+
+    Parameters
+    ----------
+    keep_gate : a bundle whose gate is taken as it is; its training stages are left out then
+    """
     corpus = Corpus.read(corpus_root)
     teacher = Teacher.read(corpus)
     version_at_start = code_version()
@@ -152,49 +210,22 @@ def train(config: TrainingConfig, *, corpus_root: Path, cache: Path, out: Path) 
     training = training_rows(corpus, config)
     rooms = [waves.samples(int(row)) for row in room_rows(corpus, config)]
     shared = shared_inputs(corpus, waves, teacher, training, config)
-    jobs = loso_jobs(corpus, waves_folder, cache, config, shared)
-    loso_folders = leave_sources_out(jobs, processes=config.loso.processes)
-    heldout = Heldout.read(loso_folders)
-    scores = heldout.clip_scores(len(corpus.recordings), config.gate.score_frames)
-
-    gate = build_gate(config, teacher)
-    gate_folder = run_stage(
-        cache,
-        "gate",
-        {
-            **shared,
-            "config": config.gate.model_dump(exclude={"target_sensitivity", "calibration_clips_per_group"}),
-            "source": source_hash(GATE_SOURCES),
-            "heldout": [folder.name for folder in loso_folders] if config.gate.listens_to_heldout else [],
-        },
-        lambda folder: save_weights(
-            train_gate(
-                corpus,
-                waves,
-                teacher,
-                training,
-                rooms,
-                config,
-                synthetic=synthetic_sounds(config),
-                heldout_scores=scores if config.gate.listens_to_heldout else None,
-                log=folder / "log.jsonl",
-            ),
-            folder / "weights.npz",
-        ),
-    )
-    load_weights(gate, gate_folder / "weights.npz")
-
+    gate: TrainedGate | Bundle
+    took_s: dict[str, float]
+    if keep_gate is not None:
+        gate = load_bundle(keep_gate)
+        took_s = {name: gate.spec.metrics["training"][f"{name}_s"] for name in ("leave_sources_out", "gate")}
+    else:
+        gate, took_s = gate_stage(
+            corpus, waves_folder, waves, teacher, training, rooms, cache, config, shared
+        )
     encoder_folder = encoder_stage(corpus, waves, teacher, training, rooms, cache, config, shared)
     encoder = build_encoder(config, teacher)
     load_weights(encoder, encoder_folder / "weights.npz")
 
-    parts = Parts(corpus, waves, teacher, training, heldout, gate, encoder)
+    parts = Parts(corpus, waves, teacher, training, gate, encoder)
     partial = out.with_name(f".{out.name}.partial{os.getpid()}")
-    took_s = {
-        "leave_sources_out": sum(map(epochs_s, loso_folders)) / config.loso.processes,
-        "gate": epochs_s(gate_folder),
-        "encoder": epochs_s(encoder_folder),
-    }
+    took_s["encoder"] = epochs_s(encoder_folder)
     assemble(parts, config, code=version_at_start, libraries=libraries(), took_s=took_s, out=partial)
     if out.exists():
         shutil.rmtree(out)
@@ -211,6 +242,9 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=PROJECT / "training" / "default.toml")
     parser.add_argument("--set", action="append", metavar="SECTION.KEY=VALUE", help="override, TOML syntax")
     parser.add_argument("--licences", choices=("open", "all"), help="open: no non-commercial source")
+    parser.add_argument(
+        "--keep-gate", type=Path, metavar="BUNDLE", help="take the gate of this bundle as it is"
+    )
     parser.add_argument("--corpus", type=Path, default=corpus_path())
     parser.add_argument("--cache", type=Path, default=PROJECT / ".cache")
     parser.add_argument("--out", type=Path, default=DEFAULT_BUNDLE)
@@ -219,7 +253,13 @@ def main() -> None:
     if arguments.licences:
         overrides.append(f'licences="{arguments.licences}"')
     config = read_config(arguments.config, overrides)
-    out = train(config, corpus_root=arguments.corpus, cache=arguments.cache, out=arguments.out)
+    out = train(
+        config,
+        corpus_root=arguments.corpus,
+        cache=arguments.cache,
+        out=arguments.out,
+        keep_gate=arguments.keep_gate,
+    )
     print(f"bundle written to {out}")
 
 
