@@ -22,6 +22,12 @@
     │   ├── BundleMissing           bundle_missing
     │   ├── BundleTampered          bundle_tampered      a file does not match its sha256
     │   └── BundleIncompatible      bundle_incompatible  a key, rate or shape does not fit
+    ├── ManifestError           a manifest or a table cannot be used (its author's to mend)
+    │   ├── ManifestMissing         manifest_missing     nothing at the path
+    │   ├── ManifestInvalid         manifest_invalid     no CSV, a column missing, a cell that does not fit
+    │   ├── BatchMismatch           batch_mismatch       the folder or the record is of another run
+    │   └── PredictionsInvalid      predictions_invalid  no table of predictions, or not of these recordings
+    ├── WorkersFailed           workers_failed       processes of a batch run do not start
     └── MissingExtra            missing_extra            an optional dependency is not installed
 
 ``code`` is stable: clients may branch on it and translate it. The message is English, for people,
@@ -151,6 +157,42 @@ class BundleIncompatible(BundleError):
     """``bundle.json`` lacks a key, or a rate, shape or version does not fit this library."""
 
     code = "bundle_incompatible"
+
+
+class ManifestError(CoughError):
+    """A manifest, or a table made from one, cannot be used."""
+
+    code = "manifest"
+
+
+class ManifestMissing(ManifestError):
+    """There is no manifest at the path."""
+
+    code = "manifest_missing"
+
+
+class ManifestInvalid(ManifestError):
+    """No CSV in UTF-8, a column is missing, or a cell does not fit its column."""
+
+    code = "manifest_invalid"
+
+
+class BatchMismatch(ManifestError):
+    """A folder of results, or a ``run.json``, belongs to another run."""
+
+    code = "batch_mismatch"
+
+
+class PredictionsInvalid(ManifestError):
+    """No table of predictions, or not one of the manifest's recordings."""
+
+    code = "predictions_invalid"
+
+
+class WorkersFailed(CoughError):
+    """The worker processes of a batch run do not start."""
+
+    code = "workers_failed"
 
 
 class MissingExtra(CoughError):

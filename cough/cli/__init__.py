@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from cough.cli import common, demo, events, info, keys, models, screen, serve
+from cough.cli import batch, common, data, demo, events, info, keys, models, screen, serve
 
 app = typer.Typer(
     name="cough",
@@ -21,11 +21,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("screen")(screen.screen)
+app.command("batch")(batch.batch)
 app.command("events")(events.events)
 app.command("info")(info.info)
 app.command("models")(models.models)
 app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
+app.add_typer(data.app, name="data")
 app.add_typer(keys.app, name="keys")
 
 

@@ -1,0 +1,469 @@
+"""Screen a manifest: one row a recording, whatever happens, resumable after kill -9.
+
+Rows are screened in shards by worker processes. A shard's outcome is a parquet file that appears
+under its name only when whole, so its presence is the journal: a run that was killed goes on with
+the shards that are not there. When all are, they are joined in the manifest's order into
+``predictions.parquet`` and ``events.parquet``; ``run.json``, written first, says what replays them.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+import cough
+from cough import errors
+from cough.audio import decode
+from cough.bundle import load_bundle
+from cough.evaluation.baselines import LEVEL_STATISTICS, level_statistics
+from cough.manifest import Manifest, Recording, Row
+from cough.screener import Screener
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SHARD_ROWS = 64
+PREDICTIONS, EVENTS, RUN, SHARDS = "predictions.parquet", "events.parquet", "run.json", "shards"
+DECODER_CRASHED = "decoder_crashed"
+"""Error code of a recording whose decoding killed the worker."""
+INTERNAL = "internal"
+"""Error code of a recording that this library failed on; ours to mend, the run goes on."""
+
+
+class Run(BaseModel):
+    """All that decides the predictions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int = 1
+    manifest: str
+    """As the caller gave it, made absolute."""
+    manifest_sha256: str
+    n_rows: int
+    bundle: str | None
+    """None: the shipped one."""
+    bundle_id: str
+    bundle_sha256: str
+    cough_version: str
+    shard_rows: int = SHARD_ROWS
+
+    @classmethod
+    def plan(cls, manifest: str | os.PathLike[str], *, bundle: str | os.PathLike[str] | None = None) -> Run:
+        """Read and hash what a run would use.
+
+        Raises
+        ------
+        ManifestError, BundleError
+        """
+        opened, loaded = Manifest.open(manifest), load_bundle(bundle)
+        rows = len(opened)
+        if not rows:
+            raise errors.ManifestInvalid("The manifest names no recording.")
+        return cls(
+            manifest=str(Path(manifest).resolve()),
+            manifest_sha256=opened.sha256(),
+            n_rows=rows,
+            bundle=str(Path(bundle).resolve()) if bundle else None,
+            bundle_id=loaded.spec.bundle_id,
+            bundle_sha256=loaded.sha256,
+            cough_version=cough.__version__,
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> Run:
+        """Read ``run.json``.
+
+        Raises
+        ------
+        BatchMismatch : it is none
+        """
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise errors.BatchMismatch(f"{path.name} is no record of a batch run.") from error
+
+    def check_replayable(self) -> None:
+        """Whether the manifest and the bundle are still those of the record.
+
+        Raises
+        ------
+        BatchMismatch : one of them is not
+        """
+        now = Run.plan(self.manifest, bundle=self.bundle)
+        for name in ("manifest_sha256", "bundle_sha256", "cough_version"):
+            if getattr(now, name) != getattr(self, name):
+                raise errors.BatchMismatch(f"{name} is not that of the record.")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Consecutive rows of a manifest."""
+
+    index: int
+    rows: tuple[tuple[Recording, str], ...]
+    """Each recording and where it is."""
+
+
+Progress = Callable[[int, float], None]
+"""Told the number of recordings and the seconds of audio that were just done."""
+
+
+def run_batch(
+    run: Run, out: Path, *, workers: int = 1, progress: Progress = lambda n, s: None, engine: Any = None
+) -> Path:
+    """Screen every row; returns the folder with the two tables and ``run.json``.
+
+    Parameters
+    ----------
+    out : a new or empty folder, or that of a run of the same ``run`` that did not end
+    workers : local processes
+    engine : takes (run, shards) and yields (index, table); None for local processes
+
+    Raises
+    ------
+    BatchMismatch : ``out`` holds something else
+    ManifestInvalid : a line of the manifest cannot be read
+    WorkersFailed : the worker processes do not start
+    """
+    _claim(run, out)
+    if (out / PREDICTIONS).exists():
+        progress(run.n_rows, 0.0)
+        return out
+    journal = out / SHARDS
+    journal.mkdir(exist_ok=True)
+    todo: list[int] = []
+    n_shards = -(-run.n_rows // run.shard_rows)
+    for index in range(n_shards):
+        if _shard_path(journal, index).exists():
+            progress(min(run.shard_rows, run.n_rows - index * run.shard_rows), 0.0)
+        else:
+            todo.append(index)
+    missing = frozenset(todo)
+    shards = (shard for shard in plan_shards(run) if shard.index in missing)
+    done = engine(run, shards) if engine else _local(run, shards, workers)
+    for index, table in done:
+        _write_parquet(table, _shard_path(journal, index))
+        seconds = table.column("duration_s").to_pylist()
+        progress(table.num_rows, sum(s or 0.0 for s in seconds))
+    _join(journal, n_shards, out)
+    shutil.rmtree(journal)
+    return out
+
+
+def plan_shards(run: Run) -> Iterator[Shard]:
+    """The manifest's rows in order, ``run.shard_rows`` at a time."""
+    manifest = Manifest.open(run.manifest)
+    rows: Iterator[Row] = manifest.rows()
+    for index in itertools.count():
+        part = tuple(
+            (r.recording, manifest.locate(r.recording)) for r in itertools.islice(rows, run.shard_rows)
+        )
+        if not part:
+            return
+        yield Shard(index, part)
+
+
+def _claim(run: Run, out: Path) -> None:
+    record = out / RUN
+    if record.exists():
+        if Run.read(record) != run:
+            raise errors.BatchMismatch(f"{out} holds another run: its {RUN} differs. Choose another folder.")
+        return
+    if out.exists() and (not out.is_dir() or any(p for p in out.iterdir() if not p.name.startswith("."))):
+        raise errors.BatchMismatch(f"{out} is not empty and holds no {RUN}. Choose another folder.")
+    out.mkdir(parents=True, exist_ok=True)
+    partial = out / f".{RUN}.{os.getpid()}"
+    partial.write_text(run.model_dump_json(indent=1) + "\n")
+    partial.replace(record)
+
+
+def _shard_path(journal: Path, index: int) -> Path:
+    return journal / f"{index:07d}.parquet"
+
+
+def _write_parquet(table: pa.Table, path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    pq.write_table(table, partial)
+    with open(partial, "rb") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _join(journal: Path, n_shards: int, out: Path) -> None:
+    """Both tables, written row group by row group; predictions last, because they mean "done"."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for name in (EVENTS, PREDICTIONS):
+        partial = out / f".{name}.{os.getpid()}"
+        writer = None
+        for first in range(0, n_shards, 64):
+            paths = [_shard_path(journal, i) for i in range(first, min(first + 64, n_shards))]
+            table = pa.concat_tables([pq.read_table(path) for path in paths])
+            part = _events(table) if name == EVENTS else table.drop_columns(["events"])
+            writer = writer or pq.ParquetWriter(partial, part.schema)
+            writer.write_table(part)
+        if writer is not None:
+            writer.close()
+        partial.replace(out / name)
+
+
+def _events(table: pa.Table) -> pa.Table:
+    import pyarrow as pa
+
+    rows = [
+        {"recording_id": recording_id, "event_index": i, **event}
+        for recording_id, events in zip(
+            table.column("recording_id").to_pylist(), table.column("events").to_pylist(), strict=True
+        )
+        for i, event in enumerate(events)
+    ]
+    return pa.Table.from_pylist(rows, schema=_event_schema())
+
+
+# Worker side -------------------------------------------------------------------------------------
+
+_screener: Screener | None = None
+
+
+def _start_worker(bundle: str | None) -> None:
+    global _screener
+    _screener = Screener(bundle)
+
+
+def screen_shard(shard: Shard) -> bytes:
+    """A worker's answer for a shard: the table as an Arrow stream."""
+    if _screener is None:
+        raise RuntimeError("the worker was not started with a bundle")
+    return _encode(shard_table(_screener, shard))
+
+
+def _encode(table: pa.Table) -> bytes:
+    import pyarrow as pa
+
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def _decode(stream: bytes) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.ipc.open_stream(stream).read_all()
+
+
+def shard_table(screener: Screener, shard: Shard) -> pa.Table:
+    """One row a recording of the shard, events nested."""
+    import pyarrow as pa
+
+    conditions = tuple(spec.name for spec in screener.bundle.spec.conditions)
+    rows = [predict(screener, recording, where) for recording, where in shard.rows]
+    return pa.Table.from_pylist(rows, schema=prediction_schema(conditions))
+
+
+def predict(screener: Screener, recording: Recording, where: str) -> dict[str, Any]:
+    """One recording's row; an error is a row too."""
+    row: dict[str, Any] = {
+        "recording_id": recording.recording_id,
+        "path": recording.path,
+        "bundle_id": screener.bundle.spec.bundle_id,
+        "events": [],
+    }
+    try:
+        waveform = decode(_open(where), limits=screener.limits)
+        result = screener.screen(waveform)
+    except errors.CoughError as error:
+        return {**row, "error_code": error.code, "error_message": str(error)}
+    except Exception as error:  # noqa: BLE001  one recording must not end a run of a million
+        return {**row, "error_code": INTERNAL, "error_message": type(error).__name__}
+    row |= {
+        "outcome": result.outcome,
+        "reasons": [reason.code for reason in result.reasons],
+        "cough_score": result.cough_score,
+        "n_events": len(result.events),
+        "duration_s": result.quality.duration_s,
+        "source_rate_hz": result.source.rate_hz,
+        "codec": result.source.codec,
+        "container": result.source.container,
+        "band": result.quality.band,
+        "events": [event.model_dump() for event in result.events],
+    }
+    quality = result.quality.model_dump(exclude={"duration_s", "band", "cough_count"})
+    row |= {f"quality_{name}": value for name, value in quality.items()}
+    levels = level_statistics(waveform.samples)
+    row |= {f"level_{name}": float(value) for name, value in zip(LEVEL_STATISTICS, levels, strict=True)}
+    for answer in result.conditions:
+        row[f"{answer.name}_probability"] = answer.probability
+        row[f"{answer.name}_answer"] = answer.answer
+        row[f"{answer.name}_abstained_because"] = list(answer.abstained_because)
+    return row
+
+
+def _open(where: str) -> str | bytes:
+    if "://" not in where:
+        return where
+    try:
+        import fsspec
+    except ImportError as error:
+        raise errors.MissingExtra(
+            "Recordings at a URL need fsspec: pip install 'cough-screening[batch]'."
+        ) from error
+    try:
+        with fsspec.open(where, "rb") as file:
+            return bytes(file.read())
+    except FileNotFoundError as error:
+        raise errors.FileMissing("There is no such file.") from error
+    except (OSError, ValueError, ImportError) as error:
+        raise errors.FileUnreadable("The store does not give the file.") from error
+
+
+def prediction_schema(conditions: tuple[str, ...]) -> pa.Schema:
+    """Columns of ``predictions.parquet``, with the events still nested."""
+    import pyarrow as pa
+
+    text, number, words = pa.string(), pa.float64(), pa.list_(pa.string())
+    fields: list[tuple[str, pa.DataType]] = [
+        *((name, text) for name in ("recording_id", "path", "error_code", "error_message", "outcome")),
+        ("reasons", words),
+        ("cough_score", number),
+        ("n_events", pa.int32()),
+        ("duration_s", number),
+        ("source_rate_hz", pa.int32()),
+        *((name, text) for name in ("codec", "container", "band")),
+        *((f"quality_{name}", number) for name in _QUALITY),
+        *((f"level_{name}", number) for name in LEVEL_STATISTICS),
+    ]
+    for name in conditions:
+        fields += [
+            (f"{name}_probability", number),
+            (f"{name}_answer", text),
+            (f"{name}_abstained_because", words),
+        ]
+    nested = pa.list_(pa.struct([(n, number) for n in ("start_s", "end_s", "score")]))
+    return pa.schema([*fields, ("bundle_id", text), ("events", nested)])
+
+
+_QUALITY = ("peak_dbfs", "rms_dbfs", "clipped_fraction", "snr_db", "bandwidth_hz", "dc_offset")
+
+
+def _event_schema() -> pa.Schema:
+    import pyarrow as pa
+
+    numbers = [(name, pa.float64()) for name in ("start_s", "end_s", "score")]
+    return pa.schema([("recording_id", pa.string()), ("event_index", pa.int32()), *numbers])
+
+
+# Local engine ------------------------------------------------------------------------------------
+
+
+def _local(run: Run, shards: Iterator[Shard], workers: int) -> Iterator[tuple[int, pa.Table]]:
+    """Shards through worker processes, a few in flight; a shard that kills its worker row by row."""
+    pool = _pool(run, workers)
+    flying: dict[Future[bytes], Shard] = {}
+    try:
+        while True:
+            for shard in itertools.islice(shards, 2 * workers - len(flying)):
+                flying[pool.submit(screen_shard, shard)] = shard
+            if not flying:
+                return
+            done, _ = wait(flying, return_when=FIRST_COMPLETED)
+            broken: list[Shard] = []
+            for future in done:
+                shard = flying.pop(future)
+                try:
+                    yield shard.index, _decode(future.result())
+                except BrokenProcessPool:
+                    broken.append(shard)
+            if broken:
+                broken += flying.values()
+                flying.clear()
+                pool.shutdown(wait=True)
+                for shard in sorted(broken, key=lambda s: s.index):
+                    yield shard.index, _row_by_row(run, shard)
+                pool = _pool(run, workers)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _pool(run: Run, workers: int) -> ProcessPoolExecutor:
+    # Spawned: ONNX Runtime and FFmpeg hold threads that a fork would copy in the middle of things.
+    pool = ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(run.bundle,)
+    )
+    try:
+        pool.submit(_is_ready).result()
+    except BrokenProcessPool as error:  # no recording's fault
+        pool.shutdown(wait=True)
+        raise errors.WorkersFailed("The worker processes do not start.") from error
+    return pool
+
+
+def _is_ready() -> bool:
+    return _screener is not None
+
+
+def _row_by_row(run: Run, shard: Shard) -> pa.Table:
+    import pyarrow as pa
+
+    tables: list[pa.Table] = []
+    crashed: list[tuple[int, Recording]] = []
+    pool = _pool(run, 1)
+    try:
+        for i, row in enumerate(shard.rows):
+            try:
+                tables.append(_decode(pool.submit(screen_shard, Shard(shard.index, (row,))).result()))
+            except BrokenProcessPool:
+                crashed.append((i, row[0]))
+                tables.append(None)
+                pool = _pool(run, 1)
+    finally:
+        pool.shutdown(wait=True)
+    schema = prediction_schema(tuple(spec.name for spec in load_bundle(run.bundle).spec.conditions))
+    for i, recording in crashed:
+        lost = {
+            "recording_id": recording.recording_id,
+            "path": recording.path,
+            "error_code": DECODER_CRASHED,
+            "error_message": "Decoding this recording ended the worker process.",
+            "bundle_id": run.bundle_id,
+            "events": [],
+        }
+        tables[i] = pa.Table.from_pylist([lost], schema=schema)
+    return pa.concat_tables(tables)
+
+
+def summary(out: Path) -> dict[str, Any]:
+    """Counts of a finished run."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(out / PREDICTIONS, columns=["outcome", "error_code", "n_events", "duration_s"])
+
+    def counts(name: str) -> dict[str, int]:
+        found = pc.value_counts(table.column(name).drop_null()).to_pylist()
+        return {entry["values"]: entry["counts"] for entry in sorted(found, key=lambda e: str(e["values"]))}
+
+    return {
+        "recordings": table.num_rows,
+        "outcomes": counts("outcome"),
+        "errors": counts("error_code"),
+        "coughs": int(pc.sum(table.column("n_events")).as_py() or 0),
+        "audio_s": round(float(pc.sum(table.column("duration_s")).as_py() or 0.0), 1),
+        "predictions": str(out / PREDICTIONS),
+        "run": json.loads((out / RUN).read_text())["bundle_id"],
+    }

@@ -1,0 +1,85 @@
+"""``cough batch MANIFEST -o OUT``: every recording of a corpus, resumable."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cough.cli import common
+from cough.errors import CoughError
+
+Source = Annotated[
+    Path | None,
+    typer.Argument(metavar="MANIFEST", help="recordings.csv, its folder, or a folder of audio."),
+]
+Output = Annotated[
+    Path, typer.Option("-o", "--output", help="Folder for the tables; resumes where one is unfinished.")
+]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes. Default: one a core.")]
+Replay = Annotated[Path | None, typer.Option("--replay", help="Do again what this run.json records.")]
+
+
+def batch(
+    source: Source = None,
+    output: Output = Path("predictions"),
+    workers: Workers = None,
+    replay: Replay = None,
+    bundle: common.BundleOption = None,
+    json_output: common.JsonOption = False,
+) -> None:
+    """Screen every recording of a manifest into predictions.parquet and events.parquet."""
+    if (source is None) == (replay is None):
+        raise typer.BadParameter("give a MANIFEST or --replay RUN.JSON, not both", param_hint="MANIFEST")
+    if replay is not None and bundle is not None:
+        raise typer.BadParameter("the record names the bundle", param_hint="--bundle")
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        common.err.print("error: missing_extra: needs pip install 'cough-screening[batch]'", style="red")
+        raise typer.Exit(common.USAGE) from None
+    from cough.batch import Run, run_batch, summary
+
+    columns = (
+        TextColumn("screening"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeRemainingColumn(),
+    )
+    with common.usage_errors():
+        if replay is not None:
+            run = Run.read(replay)
+            run.check_replayable()
+        else:
+            run = Run.plan(source or "", bundle=bundle)
+    try:
+        with Progress(*columns, console=common.err, redirect_stdout=False, redirect_stderr=False) as bar:
+            task = bar.add_task("screening", total=run.n_rows, speed="")
+            audio_s = 0.0
+
+            def done(n: int, seconds: float) -> None:
+                nonlocal audio_s
+                audio_s += seconds
+                elapsed = bar.tasks[task].elapsed or 0.0
+                speed = f"{audio_s / elapsed:.0f} x real time" if audio_s and elapsed else ""
+                bar.update(task, advance=n, speed=speed)
+
+            run_batch(run, output, workers=workers or os.cpu_count() or 1, progress=done)
+    except CoughError as error:
+        common.report(error)
+        raise typer.Exit(common.FAILED) from error
+    facts = summary(output)
+    if json_output:
+        common.emit(json.dumps(facts))
+        return
+    common.emit(
+        f"{facts['recordings']} recordings, {facts['audio_s']:.0f} s of audio, {facts['coughs']} coughs"
+    )
+    for name, count in {**facts["outcomes"], **{f"error {k}": v for k, v in facts["errors"].items()}}.items():
+        common.emit(f"  {name}: {count}")
+    common.emit(f"written to {output}")

@@ -1,0 +1,235 @@
+"""A manifest: facts about recordings, apart from what is claimed about them.
+
+The form is that of every prepared corpus (``data_manifests/README.md``): a folder with
+``recordings.csv`` and the audio that it names, or that csv itself. A folder of audio without a csv is
+a manifest without labels. Rows are read one by one, so that a million of them cost no memory.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cough import errors
+
+FILE = "recordings.csv"
+UNKNOWN = "unknown"
+"""The subject of a recording where nobody knows who stands behind it."""
+SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        "wav",
+        "flac",
+        "ogg",
+        "opus",
+        "oga",
+        "webm",
+        "mp3",
+        "m4a",
+        "mp4",
+        "mov",
+        "3gp",
+        "amr",
+        "caf",
+        "aiff",
+        "aif",
+        "aac",
+        "mka",
+        "mkv",
+    )
+)
+"""What a folder without a csv is searched for."""
+_SURPLUS = "\0surplus"
+LABELS = {
+    "event": ("event", None, None),
+    "covid19": ("covid_status", "covid_evidence", "label_conflict"),
+}
+"""Label name -> columns of its value, its evidence and its conflict."""
+
+
+class Recording(BaseModel):
+    """Facts about one file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recording_id: str = Field(min_length=1)
+    path: str = Field(min_length=1)
+    """Below the manifest's folder, absolute, or a URL that fsspec opens."""
+    duration_s: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    source: str = ""
+    channel: str = ""
+    subject_id: str = UNKNOWN
+    """Everything that must stay on one side of a split."""
+    split: str = ""
+    licence: str = ""
+    licence_class: str = ""
+    pcm_sha256: str | None = None
+    """Of the decoded 16 kHz float32 samples."""
+
+
+class Label(BaseModel):
+    """What somebody claims about a recording."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recording_id: str
+    name: str
+    value: str
+    evidence: str = ""
+    conflict: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a manifest."""
+
+    recording: Recording
+    labels: tuple[Label, ...]
+    columns: dict[str, str]
+    """Every column as it stands."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Where rows are; nothing is read before it is asked for."""
+
+    root: Path
+    csv_path: Path | None
+    """None for a folder of audio."""
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Manifest:
+        """A folder with ``recordings.csv``, a csv, or a folder of audio.
+
+        Raises
+        ------
+        ManifestMissing : nothing there
+        ManifestInvalid : the csv lacks ``recording_id`` or ``path``, or is no text
+        """
+        path = Path(path)
+        if path.is_dir():
+            file = path / FILE
+            if not file.is_file():
+                return cls(path, None)
+            path = file
+        if not path.is_file():
+            raise errors.ManifestMissing(f"There is no manifest at {path}.")
+        manifest = cls(path.parent, path)
+        manifest.header()
+        return manifest
+
+    def header(self) -> tuple[str, ...]:
+        """Column names."""
+        if self.csv_path is None:
+            return ("recording_id", "path")
+        with open(self.csv_path, newline="", encoding="utf-8-sig") as file:
+            try:
+                names = tuple(next(csv.reader(file), ()))
+            except (UnicodeDecodeError, csv.Error) as error:
+                raise errors.ManifestInvalid("The manifest is no CSV in UTF-8.") from error
+        missing = {"recording_id", "path"} - set(names)
+        if missing:
+            raise errors.ManifestInvalid(f"The manifest has no column {' or '.join(sorted(missing))}.")
+        if len(set(names)) != len(names):
+            raise errors.ManifestInvalid("The manifest has two columns of one name.")
+        return names
+
+    def lines(self) -> Iterator[dict[str, str]]:
+        """Every line as it stands, in order.
+
+        Raises
+        ------
+        ManifestInvalid : a line that cannot be read
+        """
+        if self.csv_path is None:
+            for found in _audio_below(self.root):
+                name = found.relative_to(self.root).as_posix()
+                yield {"recording_id": name, "path": name}
+            return
+        self.header()
+        with open(self.csv_path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, restkey=_SURPLUS, restval="")
+            try:
+                for line in reader:
+                    if _SURPLUS in line:
+                        raise errors.ManifestInvalid(
+                            f"Line {reader.line_num} has more cells than the header."
+                        )
+                    yield line
+            except (UnicodeDecodeError, csv.Error) as error:
+                raise errors.ManifestInvalid(f"Line {reader.line_num + 1} cannot be read.") from error
+
+    def rows(self) -> Iterator[Row]:
+        """Every line as facts and claims.
+
+        Raises
+        ------
+        ManifestInvalid : a line that cannot be read, or a cell that its column does not allow
+        """
+        for number, line in enumerate(self.lines(), start=2):
+            try:
+                recording = recording_of(line)
+            except ValidationError as error:
+                column = error.errors()[0]["loc"][0]
+                raise errors.ManifestInvalid(
+                    f"Line {number}: {column}: {error.errors()[0]['msg']}."
+                ) from error
+            yield Row(recording, tuple(_labels(line)), line)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.lines())
+
+    def locate(self, recording: Recording) -> str:
+        """The path or URL to open."""
+        return recording.path if "://" in recording.path else str(self.root / recording.path)
+
+    def sha256(self) -> str:
+        """Of the csv, or of the names in a folder of audio."""
+        digest = hashlib.sha256()
+        if self.csv_path is None:
+            for line in self.lines():
+                digest.update(line["path"].encode("utf-8", "surrogateescape") + b"\0")
+        else:
+            with open(self.csv_path, "rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        return digest.hexdigest()
+
+
+def recording_of(line: dict[str, str]) -> Recording:
+    """The facts in a line; blank cells are what nobody said."""
+    values: dict[str, Any] = {
+        name: line[name] for name in Recording.model_fields if line.get(name) not in (None, "")
+    }
+    if line.get("group_id"):
+        values.setdefault("subject_id", line["group_id"])
+    if line.get("fold"):
+        values.setdefault("split", line["fold"])
+    return Recording.model_validate(values)
+
+
+def _labels(line: dict[str, str]) -> Iterator[Label]:
+    for name, (value, evidence, conflict) in LABELS.items():
+        if line.get(value):
+            yield Label(
+                recording_id=line["recording_id"],
+                name=name,
+                value=line[value],
+                evidence=(line.get(evidence) or "") if evidence else "",
+                conflict=bool(conflict) and line.get(conflict or "") == "1",
+            )
+
+
+def _audio_below(root: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(root):
+        folders.sort()
+        for name in sorted(files):
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+                yield Path(folder) / name

@@ -1,0 +1,280 @@
+"""What is wrong with a manifest: its cells, its files, its splits, and copies of one sound.
+
+Copies are looked for in two ways: recordings whose decoded samples are equal, and recordings whose
+loudest second has nearly the same embedding and then also the same course of sound. A copy matters
+where it stands under two subjects, in two splits, or with two labels.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from cough import errors
+from cough.audio import SAMPLE_RATE_HZ, Float32, decode
+from cough.bundle import Bundle
+from cough.encoder import Encoder
+from cough.gate import CoughEvent
+from cough.manifest import UNKNOWN, Manifest, Recording, recording_of
+
+DURATION_TOLERANCE_S = 0.02
+MAX_AGE_YEARS = 120
+NEAR_COSINE = 0.98
+"""Embeddings of one loudest second that agree more than this are compared by ear."""
+NEAR_CORRELATION = 0.9
+"""Two pieces of sound that correlate more than this, at the best shift, are one."""
+CODES = {
+    "sex": {"", "male", "female", "other"},
+    "covid_status": {
+        "",
+        "positive",
+        "negative",
+        "recovered",
+        "symptomatic",
+        "unknown",
+        "no_resp_illness_exposed",
+        "resp_illness_not_identified",
+    },
+    "label_conflict": {"", "0", "1"},
+    "asymptomatic": {"", "0", "1"},
+    "licence_class": {"", "open", "non_commercial", "by_agreement"},
+}
+"""Columns whose words are known."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with one line."""
+
+    code: str
+    line: int
+    """In the csv, the header being 1."""
+    recording_id: str
+    message: str
+    change: dict[str, str] | None = None
+    """Cells that would mend it; None where only leaving the line out does."""
+
+
+@dataclass
+class _Heard:
+    line: int
+    recording: Recording
+    label: str
+    sha256: str
+    embedding: Float32
+    piece: Float32 = field(repr=False)
+
+
+def validate(
+    manifest: Manifest,
+    *,
+    bundle: Bundle | None = None,
+    progress: Callable[[], None] = lambda: None,
+) -> list[Problem]:
+    """Every problem, in the order of lines.
+
+    Parameters
+    ----------
+    bundle : whose encoder looks for near-copies; None checks cells and splits and opens no audio
+    progress : called once a line
+
+    Raises
+    ------
+    ManifestInvalid : the csv cannot be read at all
+    """
+    problems: list[Problem] = []
+    seen: dict[str, int] = {}
+    splits: dict[str, dict[str, int]] = defaultdict(dict)
+    heard: list[_Heard] = []
+    encoder = Encoder(bundle) if bundle else None
+    for number, line in enumerate(manifest.lines(), start=2):
+        progress()
+        found, recording = _cells(line, number, seen)
+        problems += found
+        if recording is None:
+            continue
+        if recording.subject_id != UNKNOWN and recording.split:
+            splits[recording.subject_id].setdefault(recording.split, number)
+            first = next(iter(splits[recording.subject_id]))
+            if first != recording.split:
+                message = f"subject {recording.subject_id} is also in split {first}"
+                problems.append(Problem("subject_in_two_splits", number, recording.recording_id, message))
+        if encoder is None:
+            continue
+        outcome = _listen(manifest, line, recording, number, encoder)
+        if isinstance(outcome, Problem):
+            problems.append(outcome)
+        else:
+            problems += _duration(outcome[0], recording, number)
+            heard.append(outcome[1])
+    problems += _copies(heard)
+    return sorted(problems, key=lambda p: p.line)
+
+
+def write_fixed(manifest: Manifest, problems: list[Problem], target: Path) -> tuple[int, int]:
+    """Write a new csv with what can be mended mended and the rest left out; (mended, left out) lines.
+
+    Raises
+    ------
+    ManifestInvalid : ``target`` exists, or the manifest is a folder without a csv
+    """
+    if target.exists():
+        raise errors.ManifestInvalid(f"{target} exists; a fixed manifest is only ever a new file.")
+    if manifest.csv_path is None:
+        raise errors.ManifestInvalid("A folder of audio has no csv to fix.")
+    if target.resolve().parent != manifest.root.resolve():
+        raise errors.ManifestInvalid(
+            "The new file must be beside the old one, since paths are relative to it."
+        )
+    by_line: dict[int, list[Problem]] = defaultdict(list)
+    for problem in problems:
+        by_line[problem.line].append(problem)
+    mended = dropped = 0
+    partial = target.with_name(f".{target.name}.partial")
+    with open(partial, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, manifest.header())
+        writer.writeheader()
+        for number, line in enumerate(manifest.lines(), start=2):
+            if any(problem.change is None for problem in by_line[number]):
+                dropped += 1
+                continue
+            for problem in by_line[number]:
+                line.update(problem.change or {})
+            mended += bool(by_line[number])
+            writer.writerow(line)
+    partial.replace(target)
+    return mended, dropped
+
+
+def _cells(line: dict[str, str], number: int, seen: dict[str, int]) -> tuple[list[Problem], Recording | None]:
+    name = line["recording_id"]
+    problems: list[Problem] = []
+
+    def add(code: str, message: str, change: dict[str, str] | None = None) -> None:
+        problems.append(Problem(code, number, name, message, change))
+
+    try:
+        recording = recording_of(line)
+    except ValidationError as error:
+        for problem in error.errors():
+            add("bad_cell", f"{problem['loc'][0]}: {problem['msg']}")
+        return problems, None
+    if name in seen:
+        add("duplicate_id", f"line {seen[name]} has the same recording_id")
+    seen.setdefault(name, number)
+    if "://" not in recording.path and ".." in Path(recording.path).parts:
+        add("path_escapes", "the path leaves the manifest's folder")
+    for column, words in CODES.items():
+        value = line.get(column, "")
+        if value not in words:
+            change = {column: ""} if column in ("sex", "asymptomatic") else None
+            add(
+                "unknown_code", f"{column} is {value!r}, not one of {', '.join(sorted(words - {''}))}", change
+            )
+    age = line.get("age", "")
+    if age:
+        try:
+            years = float(age)
+        except ValueError:
+            add("impossible_age", f"age is {age!r}", {"age": ""})
+        else:
+            if not 0 <= years <= MAX_AGE_YEARS:
+                add("impossible_age", f"age is {age} years", {"age": ""})
+    return problems, recording
+
+
+def _listen(
+    manifest: Manifest, line: dict[str, str], recording: Recording, number: int, encoder: Encoder
+) -> Problem | tuple[float, _Heard]:
+    name = recording.recording_id
+    try:
+        waveform = decode(manifest.locate(recording))
+    except errors.FileMissing:
+        return Problem("missing_file", number, name, f"there is no {recording.path}")
+    except errors.InputError as error:
+        return Problem("unreadable", number, name, f"{error.code}: {error}")
+    sha256 = hashlib.sha256(waveform.samples.tobytes()).hexdigest()
+    if recording.pcm_sha256 and recording.pcm_sha256 != sha256:
+        return Problem("wrong_hash", number, name, "the samples are not those of pcm_sha256")
+    centre_s = _loudest_s(waveform.samples)
+    event = CoughEvent(start_s=max(0.0, centre_s - 0.5), end_s=centre_s + 0.5, score=0.0)
+    begin = round(event.start_s * SAMPLE_RATE_HZ)
+    piece = waveform.samples[begin : begin + SAMPLE_RATE_HZ]
+    label = f"{line.get('event', '')}/{line.get('covid_status', '')}"
+    embedding = encoder.embed(waveform.samples, [event])[0]
+    heard = _Heard(number, recording, label, sha256, embedding, piece.astype(np.float16))
+    return waveform.duration_s, heard
+
+
+def _duration(measured_s: float, recording: Recording, number: int) -> list[Problem]:
+    stated_s = recording.duration_s
+    if stated_s is None or abs(stated_s - measured_s) <= DURATION_TOLERANCE_S:
+        return []
+    message = f"{stated_s:.3f} s stated, {measured_s:.3f} s measured"
+    change = {"duration_s": f"{measured_s:.3f}"}
+    return [Problem("wrong_duration", number, recording.recording_id, message, change)]
+
+
+def _loudest_s(samples: Float32) -> float:
+    blocks = np.square(np.pad(samples, (0, -len(samples) % 1600))).reshape(-1, 1600).mean(axis=1)
+    return (int(np.argmax(blocks)) + 0.5) * 0.1
+
+
+def _copies(heard: list[_Heard]) -> Iterator[Problem]:
+    """Copies that stand under two subjects, in two splits or with two labels."""
+    audible = [h for h in heard if h.piece.any()]
+    first: dict[str, _Heard] = {}
+    exact: set[tuple[int, int]] = set()
+    for one in audible:
+        other = first.setdefault(one.sha256, one)
+        if other is not one:
+            exact.add((other.line, one.line))
+            yield from _copy(one, other, "duplicate_audio")
+    embeddings = np.stack([h.embedding for h in audible]) if audible else np.zeros((0, 1), np.float32)
+    for begin in range(0, len(audible), 512):
+        alike = embeddings[begin : begin + 512] @ embeddings.T
+        for i, j in zip(*np.nonzero(alike >= NEAR_COSINE), strict=True):
+            one, other = audible[begin + int(i)], audible[int(j)]
+            if other.line >= one.line or (other.line, one.line) in exact or not _at_odds(one, other):
+                continue
+            if _correlation(one.piece, other.piece) >= NEAR_CORRELATION:
+                yield from _copy(one, other, "near_duplicate_audio")
+
+
+def _at_odds(one: _Heard, other: _Heard) -> list[str]:
+    a, b = one.recording, other.recording
+    odds = []
+    if a.subject_id != b.subject_id or a.subject_id == UNKNOWN:
+        odds.append(f"subjects {a.subject_id} and {b.subject_id}")
+    if a.split != b.split:
+        odds.append(f"splits {a.split or 'none'} and {b.split or 'none'}")
+    if one.label != other.label:
+        odds.append(f"labels {one.label} and {other.label}")
+    return odds
+
+
+def _copy(one: _Heard, other: _Heard, code: str) -> Iterator[Problem]:
+    odds = _at_odds(one, other)
+    if odds:
+        message = (
+            f"the sound of {other.recording.recording_id} (line {other.line}) under {' and '.join(odds)}"
+        )
+        yield Problem(code, one.line, one.recording.recording_id, message)
+        if one.label != other.label:
+            yield Problem("label_conflict", one.line, one.recording.recording_id, message)
+
+
+def _correlation(one: Float32, other: Float32) -> float:
+    """Highest normalised cross-correlation over all shifts."""
+    a, b = one.astype(np.float64), other.astype(np.float64)
+    size = 1 << (len(a) + len(b) - 1).bit_length()
+    course = np.fft.irfft(np.fft.rfft(a, size) * np.conj(np.fft.rfft(b, size)), size)
+    norm = float(np.sqrt(np.sum(a**2) * np.sum(b**2)))
+    return float(np.abs(course).max()) / norm if norm else 0.0
