@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+
+from cough import errors
+from cough.batch import EVENTS, PREDICTIONS, RUN, Run, run_batch, shard_table, summary
+from cough.batch import plan_shards as plan
+from cough.screener import Screener
+from tests.conftest import EXAMPLES
+from training import synth
+
+RATE_HZ = 16_000
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dozen recordings of every kind: real containers, noise, a cough bout, no audio, none at all."""
+    folder = tmp_path_factory.mktemp("recordings")
+    for example in EXAMPLES.iterdir():
+        if example.suffix != ".py":
+            shutil.copy(example, folder)
+    rng = np.random.default_rng(7)
+    for i in range(5):
+        soundfile.write(folder / f"bout_{i}.wav", synth.cough_bout(rng)[: 2 * RATE_HZ], RATE_HZ)
+    (folder / "text.wav").write_text("no sound")
+    (folder / "empty.flac").write_bytes(b"")
+    names = sorted(p.name for p in folder.iterdir())
+    lines = ["recording_id,path,group_id", *(f"{n},{n},p" for n in names), "gone,gone.wav,p"]
+    (folder / "recordings.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def rows(out: Path, name: str = PREDICTIONS) -> list[dict]:
+    return pq.read_table(out / name).to_pylist()
+
+
+def small(recordings: Path, shard_rows: int = 2) -> Run:
+    return Run.plan(recordings).model_copy(update={"shard_rows": shard_rows})
+
+
+@pytest.fixture(scope="module")
+def finished(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run_batch(small(recordings), tmp_path_factory.mktemp("out") / "run", workers=2)
+
+
+def test_one_row_a_recording_in_the_order_of_the_manifest(recordings: Path, finished: Path) -> None:
+    expected = [line.split(",")[0] for line in (recordings / "recordings.csv").read_text().splitlines()[1:]]
+    table = rows(finished)
+    assert [row["recording_id"] for row in table] == expected
+    codes = {row["recording_id"]: row["error_code"] for row in table if row["error_code"]}
+    assert codes == {"text.wav": "not_audio", "empty.flac": "empty", "gone": "file_missing"}
+    assert all(row["cough_score"] is None for row in table if row["error_code"])
+
+
+def test_rows_are_what_the_screener_says(recordings: Path, finished: Path, screener: Screener) -> None:
+    events = rows(finished, EVENTS)
+    for row in rows(finished):
+        if row["error_code"]:
+            continue
+        result = screener.screen(recordings / row["path"])
+        assert row["cough_score"] == result.cough_score
+        assert row["outcome"] == result.outcome
+        assert row["reasons"] == [reason.code for reason in result.reasons]
+        mine = [e for e in events if e["recording_id"] == row["recording_id"]]
+        assert [(e["start_s"], e["end_s"], e["score"]) for e in mine] == [
+            (e.start_s, e.end_s, e.score) for e in result.events
+        ]
+
+
+def test_workers_and_shards_change_nothing(recordings: Path, finished: Path, tmp_path: Path) -> None:
+    other = run_batch(small(recordings, 5), tmp_path / "other", workers=1)
+    assert rows(other) == rows(finished)
+    assert rows(other, EVENTS) == rows(finished, EVENTS)
+
+
+def test_a_finished_run_is_not_run_again(recordings: Path, finished: Path) -> None:
+    before = (finished / PREDICTIONS).stat().st_mtime_ns
+    run_batch(small(recordings), finished)
+    assert (finished / PREDICTIONS).stat().st_mtime_ns == before
+    assert sorted(p.name for p in finished.iterdir()) == sorted([PREDICTIONS, EVENTS, RUN])
+
+
+def test_another_run_does_not_go_into_the_folder(recordings: Path, finished: Path, tmp_path: Path) -> None:
+    with pytest.raises(errors.BatchMismatch):
+        run_batch(small(recordings, 3), finished)
+    (tmp_path / "mine.txt").write_text("")
+    with pytest.raises(errors.BatchMismatch):
+        run_batch(small(recordings), tmp_path)
+
+
+def test_a_record_replays_and_notices_a_changed_manifest(recordings: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(recordings, tmp_path / "copy")
+    run_batch(small(copy), tmp_path / "one", workers=1)
+    record = Run.read(tmp_path / "one" / RUN)
+    record.check_replayable()
+    again = run_batch(record, tmp_path / "two", workers=1)
+    assert rows(again) == rows(tmp_path / "one")
+    with open(copy / "recordings.csv", "a") as file:
+        file.write("more,more.wav,p\n")
+    with pytest.raises(errors.BatchMismatch):
+        record.check_replayable()
+
+
+def test_only_some_shards_are_planned_into_memory(recordings: Path) -> None:
+    shards = plan(small(recordings))
+    assert [row[0].recording_id for row in next(shards).rows] == ["bout_0.wav", "bout_1.wav"]
+
+
+def test_our_own_failure_is_a_row_too(recordings: Path, screener: Screener) -> None:
+    """A recording on which the library itself fails ends neither the shard nor the run."""
+    shard = next(plan(small(recordings)))
+    recording = shard.rows[0][0].model_copy(update={"path": "a\0b"})
+    table = shard_table(screener, type(shard)(0, ((recording, "a\0b"), shard.rows[1])))
+    codes = [row["error_code"] for row in table.to_pylist()]
+    assert codes[0] in ("file_missing", "not_a_file", "file_unreadable", "internal")
+    assert codes[1] is None
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-c", "from cough.cli import main; main()", "batch", *arguments]
+
+
+def test_killed_twenty_times_nothing_is_lost_or_doubled(
+    recordings: Path, finished: Path, tmp_path: Path
+) -> None:
+    many = tmp_path / "many.csv"
+    names = [line.split(",")[0] for line in (recordings / "recordings.csv").read_text().splitlines()[1:]]
+    lines = [f"{i:04d},{recordings / name},p" for i, name in enumerate(names * 60)]
+    many.write_text("\n".join(["recording_id,path,group_id", *lines]) + "\n")
+    out = tmp_path / "out"
+    delays = random.Random(20)
+    kills = 0
+    while kills < 20:
+        process = subprocess.Popen(
+            command(str(many), "-o", str(out), "--workers", "1"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(delays.uniform(0.2, 2.2))
+        if process.poll() is not None:
+            break
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        kills += 1
+    assert kills == 20 or (out / PREDICTIONS).exists()
+    subprocess.run(command(str(many), "-o", str(out), "--workers", "2"), check=True, capture_output=True)
+    table = rows(out)
+    assert [row["recording_id"] for row in table] == [line.split(",")[0] for line in lines]
+    by_name = {row["recording_id"]: row["cough_score"] for row in rows(finished)}
+    assert [row["cough_score"] for row in table] == [by_name[name] for name in names * 60]
+    assert len(rows(out, EVENTS)) == 60 * len(rows(finished, EVENTS))
+    assert not (out / "shards").exists()
+
+
+def _children(pid: int) -> list[int]:
+    return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux' /proc to find the workers")
+def test_a_worker_that_dies_costs_no_row(recordings: Path, finished: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        command(str(recordings), "-o", str(tmp_path / "out"), "--workers", "2"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    victim = None
+    deadline = time.monotonic() + 60
+    while victim is None and process.poll() is None and time.monotonic() < deadline:
+        for child in _children(process.pid):
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                victim = child
+        time.sleep(0.01)
+    assert victim is not None
+    time.sleep(0.6)
+    os.kill(victim, signal.SIGKILL)
+    _, message = process.communicate(timeout=120)
+    if process.returncode == 0:
+        table = rows(tmp_path / "out")
+        assert [r["cough_score"] for r in table] == [r["cough_score"] for r in rows(finished)]
+    else:  # killed before it had started: said so, and the next call goes on
+        assert b"workers_failed" in message
+
+
+def test_the_command(recordings: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        command(str(recordings), "-o", str(tmp_path / "out"), "--json"), capture_output=True, check=True
+    )
+    facts = json.loads(done.stdout)
+    assert facts["recordings"] == len(rows(tmp_path / "out"))
+    assert facts["errors"] == {"empty": 1, "file_missing": 1, "not_audio": 1}
+    assert facts == summary(tmp_path / "out")
+    nothing = subprocess.run(command(str(tmp_path / "none"), "-o", str(tmp_path / "x")), capture_output=True)
+    assert nothing.returncode == 2
+    assert b"manifest_missing" in nothing.stderr
+    assert not (tmp_path / "x").exists()

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from cough import errors
+from cough.bundle import Bundle
+from cough.manifest import Manifest
+from cough.validation import validate, write_fixed
+from training import synth
+
+RATE_HZ = 16_000
+
+
+def sound(seed: int) -> np.ndarray:
+    return synth.cough_bout(np.random.default_rng(seed)).astype(np.float32)[: 3 * RATE_HZ]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Fine; a copy under another subject; a louder cut of it; two of one person; a missing one."""
+    first = sound(1)
+    soundfile.write(tmp_path / "a.wav", first, RATE_HZ)
+    soundfile.write(tmp_path / "copy.wav", first, RATE_HZ)
+    soundfile.write(tmp_path / "near.ogg", np.clip(1.3 * first[800:], -1, 1), RATE_HZ)
+    soundfile.write(tmp_path / "b.wav", sound(2), RATE_HZ)
+    soundfile.write(tmp_path / "c.wav", sound(3), RATE_HZ)
+    lines = [
+        ("a", "a.wav", "3.0", "p1", "1", "30", "male"),
+        ("copy", "copy.wav", "3.0", "p2", "2", "31", "male"),
+        ("near", "near.ogg", "2.95", "p3", "3", "32", ""),
+        ("b", "b.wav", "9.0", "p4", "1", "430", "wizard"),
+        ("c", "c.wav", "3.0", "p4", "2", "", ""),
+        ("gone", "gone.wav", "3.0", "p5", "1", "", ""),
+    ]
+    with open(tmp_path / "recordings.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["recording_id", "path", "duration_s", "group_id", "fold", "age", "sex"])
+        writer.writerows(lines)
+    return tmp_path
+
+
+def test_every_kind_of_problem_is_found_and_nothing_else(folder: Path, bundle: Bundle) -> None:
+    problems = validate(Manifest.open(folder), bundle=bundle)
+    assert {(p.recording_id, p.code) for p in problems} == {
+        ("copy", "duplicate_audio"),
+        ("near", "near_duplicate_audio"),
+        ("b", "wrong_duration"),
+        ("b", "impossible_age"),
+        ("b", "unknown_code"),
+        ("c", "subject_in_two_splits"),
+        ("gone", "missing_file"),
+    }
+
+
+def test_without_audio_only_cells_and_splits_are_checked(folder: Path) -> None:
+    codes = {p.code for p in validate(Manifest.open(folder))}
+    assert codes == {"impossible_age", "unknown_code", "subject_in_two_splits"}
+
+
+def test_a_fixed_manifest_is_a_new_file_and_has_no_problem(folder: Path, bundle: Bundle) -> None:
+    manifest = Manifest.open(folder)
+    before = (folder / "recordings.csv").read_bytes()
+    problems = validate(manifest, bundle=bundle)
+    assert write_fixed(manifest, problems, folder / "fixed.csv") == (1, 4)
+    assert (folder / "recordings.csv").read_bytes() == before
+    fixed = Manifest.open(folder / "fixed.csv")
+    assert [row.recording.recording_id for row in fixed.rows()] == ["a", "b"]
+    assert validate(fixed, bundle=bundle) == []
+    with pytest.raises(errors.ManifestInvalid):
+        write_fixed(manifest, problems, folder / "fixed.csv")
+
+
+def test_silence_is_no_copy_of_silence(tmp_path: Path, bundle: Bundle) -> None:
+    for name in ("a", "b"):
+        soundfile.write(tmp_path / f"{name}.wav", np.zeros(RATE_HZ, np.float32), RATE_HZ)
+    (tmp_path / "recordings.csv").write_text("recording_id,path,group_id\na,a.wav,1\nb,b.wav,2\n")
+    assert validate(Manifest.open(tmp_path), bundle=bundle) == []
