@@ -27,6 +27,15 @@
     │   ├── ManifestInvalid         manifest_invalid     no CSV, a column missing, a cell that does not fit
     │   ├── BatchMismatch           batch_mismatch       the folder or the record is of another run
     │   └── PredictionsInvalid      predictions_invalid  no table of predictions, or not of these recordings
+    ├── CorpusError             a public corpus cannot be fetched, prepared or trained on
+    │   ├── CorpusUnknown           corpus_unknown       no corpus, or no part of one, of that name
+    │   ├── CorpusNotOpen           corpus_not_open      its owner gives it on request only
+    │   ├── DatasetInvalid          dataset_invalid      a dataset.yaml is not what it should be
+    │   ├── DownloadFailed          download_failed      the server does not give the file, or not all of it
+    │   ├── ChecksumMismatch        checksum_mismatch    other bytes than those published
+    │   ├── ArchiveUnsafe           archive_unsafe       paths that escape, links, or far too much inside
+    │   ├── LayoutUnknown           layout_unknown       the folder is not laid out like the corpus
+    │   └── CorpusTooSmall          corpus_too_small     too few recordings of a kind to train on
     ├── WorkersFailed           workers_failed       processes of a batch run do not start
     └── MissingExtra            missing_extra            an optional dependency is not installed
 
@@ -187,6 +196,60 @@ class PredictionsInvalid(ManifestError):
     """No table of predictions, or not one of the manifest's recordings."""
 
     code = "predictions_invalid"
+
+
+class CorpusError(CoughError):
+    """A public corpus cannot be fetched, prepared or trained on."""
+
+    code = "corpus"
+
+
+class CorpusUnknown(CorpusError):
+    """No corpus, or no part of one, of that name."""
+
+    code = "corpus_unknown"
+
+
+class CorpusNotOpen(CorpusError):
+    """The owner of the corpus gives it on request only, or from a page that a program cannot use."""
+
+    code = "corpus_not_open"
+
+
+class DatasetInvalid(CorpusError):
+    """A ``dataset.yaml`` is not what it should be."""
+
+    code = "dataset_invalid"
+
+
+class DownloadFailed(CorpusError):
+    """The server does not give the file, or not all of it."""
+
+    code = "download_failed"
+
+
+class ChecksumMismatch(CorpusError):
+    """The file holds other bytes than those published."""
+
+    code = "checksum_mismatch"
+
+
+class ArchiveUnsafe(CorpusError):
+    """An archive with paths that escape, links, or far more inside than it should hold."""
+
+    code = "archive_unsafe"
+
+
+class LayoutUnknown(CorpusError):
+    """The folder is not laid out like the corpus."""
+
+    code = "layout_unknown"
+
+
+class CorpusTooSmall(CorpusError):
+    """Too few recordings of a kind to train on."""
+
+    code = "corpus_too_small"
 
 
 class WorkersFailed(CoughError):

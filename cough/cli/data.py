@@ -1,12 +1,17 @@
-"""``cough data validate MANIFEST``: what is wrong with a manifest."""
+"""``cough data``: ``validate`` a manifest; ``list``, ``info``, ``download``, ``prepare`` public corpora.
+
+The last four are of the training package, which a wheel does not hold: it plugs them in through the
+entry point group ``cough.data``. Where it is absent, they say how to get it.
+"""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from dataclasses import asdict
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import Progress
@@ -14,13 +19,57 @@ from rich.table import Table
 
 from cough.bundle import load_bundle
 from cough.cli import common
+from cough.errors import MissingExtra
 
 if TYPE_CHECKING:
     from cough.validation import Problem
 
 SHOWN = 20
+PLUGINS = "cough.data"
+"""Entry point group: each loads a ``typer.Typer`` whose commands join ``cough data``."""
+HOW_TO_GET_IT = (
+    "Public corpora are a matter of the training package, which is not installed with the library: "
+    "get the project's source and run pip install -e '.[corpora]' there."
+)
 
-app = typer.Typer(help="Public corpora and manifests.", no_args_is_help=True, add_completion=False)
+
+class _Group(typer.core.TyperGroup):
+    """``validate``, and the commands that other packages plug in; these are loaded when asked for."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        return [*super().list_commands(ctx), *self._plugged(ctx)]
+
+    def get_command(self, ctx: typer.Context, name: str) -> Any:  # type: ignore[override]
+        own = super().get_command(ctx, name)
+        return own if own is not None else self._plugged(ctx).get(name)
+
+    def _plugged(self, ctx: typer.Context) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for point in entry_points(group=PLUGINS):
+            try:
+                group = typer.main.get_group(point.load())
+            except ImportError:
+                continue
+            found |= {name: group.get_command(ctx, name) for name in group.list_commands(ctx)}
+        return found or {name: _absent(name) for name in ("list", "info", "download", "prepare")}
+
+
+def _absent(name: str) -> Any:
+    """A command that says where the real one is."""
+    app = typer.Typer(add_completion=False)
+
+    @app.command(name, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+    def absent() -> None:
+        common.report(MissingExtra(HOW_TO_GET_IT))
+        raise typer.Exit(common.USAGE)
+
+    absent.__doc__ = "Not installed here; run it to be told how to get it."
+    return typer.main.get_command(app)
+
+
+app = typer.Typer(
+    cls=_Group, help="Public corpora and manifests.", no_args_is_help=True, add_completion=False
+)
 
 Source = Annotated[Path, typer.Argument(metavar="MANIFEST", help="recordings.csv or its folder.")]
 Fix = Annotated[

@@ -1,0 +1,84 @@
+"""``cough data list``, ``info``, ``download`` and ``prepare``, plugged into the command by an entry point."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from cough.cli import common
+from training.corpora import dataset
+
+app = typer.Typer(add_completion=False)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="As cough data list names it.")]
+ACCESS = {"open": "open", "by_hand": "by hand", "agreement": "by agreement"}
+
+
+@app.command("list")
+def list_(json_lines: common.JsonOption = False) -> None:
+    """The public corpora that can be prepared: how much there is, under which licence, how to get it."""
+    with common.usage_errors():
+        known = dataset.datasets().values()
+    if json_lines:
+        for facts in known:
+            common.emit(facts.model_dump_json())
+        return
+    table = Table("name", "recordings", "people", "access", "licence", box=None)
+    for facts in known:
+        size = facts.size
+        table.add_row(
+            facts.name,
+            _count(size.recordings),
+            _count(size.subjects),
+            ACCESS[facts.access],
+            textwrap.shorten(facts.licence, 44, placeholder=" ..."),
+        )
+    common.out.print(table)
+    common.emit("\n?: nobody says. cough data info NAME tells more.")
+
+
+@app.command()
+def info(name: Name, json_output: common.JsonOption = False) -> None:
+    """What a corpus is, how its labels and subjects are known, what misled others, how to get it."""
+    with common.usage_errors():
+        facts = dataset.dataset(name)
+    if json_output:
+        common.emit(facts.model_dump_json())
+        return
+    common.emit(f"{facts.title}\n")
+    common.emit(textwrap.fill(facts.summary, 100) + "\n")
+    size = facts.size
+    rows = {
+        "home": facts.homepage,
+        "citation": facts.citation,
+        "licence": facts.licence,
+        "access": ACCESS[facts.access] + (f". {facts.ask}" if facts.ask else ""),
+        "size": f"{_count(size.recordings)} recordings, {_count(size.subjects)} people, "
+        f"{_count(size.hours)} hours, {_bytes(size.download_bytes)} to download",
+        "layout": facts.layout,
+        "audio": facts.audio,
+        "subjects": facts.subjects,
+        "labels": facts.labels,
+        "checked": facts.checked,
+    }
+    for title, text in rows.items():
+        common.emit(textwrap.fill(text, 100, initial_indent=f"{title:9} ", subsequent_indent=" " * 10))
+    common.emit("traps")
+    for trap in facts.traps:
+        common.emit(textwrap.fill(trap, 100, initial_indent=" " * 8 + "- ", subsequent_indent=" " * 10))
+    for file in facts.files:
+        check = f"md5 {file.md5}" if file.md5 else f"no checksum: {file.no_checksum}"
+        common.emit(
+            f"file      {file.name} (part {file.part}, {_bytes(file.bytes)}, {check})\n{'':10}{file.url}"
+        )
+
+
+def _count(number: float | None) -> str:
+    return "?" if number is None else f"{number:,}"
+
+
+def _bytes(number: int | None) -> str:
+    return "? bytes" if number is None else f"{number / 1e6:,.1f} MB"
