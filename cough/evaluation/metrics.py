@@ -95,3 +95,81 @@ def group_bootstrap(
     tail = (1 - coverage) / 2
     low, high = np.nanquantile(values, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def auprc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
+    """Area under the precision-recall curve, as average precision; NaN without positives."""
+    from sklearn.metrics import average_precision_score
+
+    y = np.asarray(labels)
+    return float(average_precision_score(y, np.asarray(scores))) if (y == 1).any() else float("nan")
+
+
+def brier(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:
+    """Mean squared distance of the probability from what was (Brier 1950)."""
+    return float(np.mean(np.square(np.asarray(probabilities, np.float64) - np.asarray(labels, np.float64))))
+
+
+def calibration_curve(
+    labels: npt.ArrayLike, probabilities: npt.ArrayLike, *, bins: int = 10
+) -> list[tuple[float, float, int]]:
+    """(mean probability, frequency, n) of each occupied equal-width bin."""
+    y, p = np.asarray(labels, np.float64), np.asarray(probabilities, np.float64)
+    index = np.minimum((p * bins).astype(int), bins - 1)
+    return [
+        (float(p[index == b].mean()), float(y[index == b].mean()), int((index == b).sum()))
+        for b in np.unique(index)
+    ]
+
+
+def predictive_values(*, sensitivity: float, specificity: float, prevalence: float) -> tuple[float, float]:
+    """(PPV, NPV) by Bayes' rule; NaN where nobody would be called so."""
+    called = sensitivity * prevalence + (1 - specificity) * (1 - prevalence)
+    ppv = sensitivity * prevalence / called if called else float("nan")
+    npv = specificity * (1 - prevalence) / (1 - called) if called < 1 else float("nan")
+    return ppv, npv
+
+
+def net_benefit(labels: npt.ArrayLike, probabilities: npt.ArrayLike, *, threshold: float) -> float:
+    """True positives a person, less false ones weighed by the odds of the threshold.
+
+    Vickers and Elkin 2006, "Decision curve analysis".
+    """
+    y, called = np.asarray(labels) == 1, np.asarray(probabilities) >= threshold
+    return float((called & y).mean() - (called & ~y).mean() * threshold / (1 - threshold))
+
+
+def delong(labels: npt.ArrayLike, first: npt.ArrayLike, second: npt.ArrayLike) -> tuple[float, float]:
+    """Difference of two AUROCs on the same rows, and its two-sided p-value.
+
+    DeLong, DeLong and Clarke-Pearson 1988. Takes rows as independent: one a subject.
+    """
+    from scipy.stats import norm
+
+    y = np.asarray(labels) == 1
+    positive, negative = [], []
+    for scores in (np.asarray(first, np.float64), np.asarray(second, np.float64)):
+        x, z = scores[y], scores[~y]
+        above_all, among_x, among_z = rankdata(np.concatenate([x, z])), rankdata(x), rankdata(z)
+        positive.append((above_all[: len(x)] - among_x) / len(z))
+        negative.append(1 - (above_all[len(x) :] - among_z) / len(x))
+    difference = float(positive[0].mean() - positive[1].mean())
+    variance = _difference_variance(positive) + _difference_variance(negative)
+    if variance <= 1e-18:
+        return difference, 1.0 if abs(difference) < 1e-12 else 0.0
+    return difference, float(2 * norm.sf(abs(difference) / np.sqrt(variance)))
+
+
+def _difference_variance(parts: list[Array]) -> float:
+    covariance = np.cov(np.stack(parts))
+    return float((covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]) / parts[0].size)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values that hold for all comparisons together (Holm 1979)."""
+    order = np.argsort(p_values)
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = highest
+    return adjusted

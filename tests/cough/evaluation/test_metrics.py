@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from cough.evaluation import metrics
 from cough.evaluation.baselines import LEVEL_STATISTICS, level_statistics
 from cough.evaluation.metrics import (
     auroc,
@@ -81,3 +82,34 @@ def test_level_statistics_hear_levels_only() -> None:
     for name in ("flatness_db", "roll_off_hz", "dynamic_range_db"):
         assert louder[name] == pytest.approx(plain[name], abs=0.05)
     assert np.isfinite(level_statistics(np.zeros(1, np.float32))).all()
+
+
+def test_delong_agrees_with_the_bootstrap() -> None:
+    random = np.random.default_rng(4)
+    labels = random.integers(0, 2, 400)
+    good, fair = random.normal(size=400) + 1.2 * labels, random.normal(size=400) + 0.6 * labels
+    difference, p_value = metrics.delong(labels, good, fair)
+    assert difference == pytest.approx(metrics.auroc(labels, good) - metrics.auroc(labels, fair))
+    low, _ = metrics.group_bootstrap(
+        lambda r: metrics.auroc(labels[r], good[r]) - metrics.auroc(labels[r], fair[r]),
+        [str(i) for i in range(400)],
+        seed=1,
+    )
+    assert (low > 0) == (p_value < 0.05)
+    assert metrics.delong(labels, good, good) == (0.0, 1.0)
+
+
+def test_holm_is_never_below_and_keeps_the_order() -> None:
+    assert metrics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert metrics.holm([]) == []
+
+
+def test_predictive_values_by_counting() -> None:
+    ppv, npv = metrics.predictive_values(sensitivity=0.9, specificity=0.8, prevalence=0.1)
+    assert ppv == pytest.approx(90 / (90 + 180))
+    assert npv == pytest.approx(720 / (720 + 10))
+
+
+def test_net_benefit_of_calling_everybody_at_the_base_rate_is_nothing() -> None:
+    labels = np.array([1, 0, 0, 0])
+    assert metrics.net_benefit(labels, np.ones(4), threshold=0.25) == pytest.approx(0.0)

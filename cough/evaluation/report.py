@@ -1,0 +1,85 @@
+"""Writes an evaluation down: one HTML page, a markdown summary, ``metrics.json``."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from cough import errors
+from cough.evaluation.figures import Drawing, draw
+
+PAGE, SUMMARY, METRICS = "report.html", "summary.md", "metrics.json"
+
+
+def write_report(metrics: dict[str, Any], out: Path, *, title: str) -> None:
+    """Write the three files into ``out``, whole or not at all.
+
+    Raises
+    ------
+    PredictionsInvalid : ``out`` holds other things than an earlier report
+    """
+    if out.exists() and (not out.is_dir() or {p.name for p in out.iterdir()} - {PAGE, SUMMARY, METRICS}):
+        raise errors.PredictionsInvalid(f"{out} holds other things than a report. Choose another folder.")
+    partial = out.with_name(f".{out.name}.partial{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        drawings = list(draw(metrics))
+        (partial / PAGE).write_text(render("report.html", metrics, title, drawings))
+        (partial / SUMMARY).write_text(render("summary.md", metrics, title, []))
+        (partial / METRICS).write_text(json.dumps(finite(metrics), indent=1, allow_nan=False) + "\n")
+        if out.exists():
+            shutil.rmtree(out)
+        partial.replace(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def render(template: str, metrics: dict[str, Any], title: str, drawings: list[Drawing]) -> str:
+    """One of the two texts."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("cough.evaluation"),
+        autoescape=template.endswith(".html"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"ci": _ci, "num": _number, "percent": _percent, "p": _p_value}
+    text = environment.get_template(template).render(m=metrics, title=title, drawings=drawings)
+    return text.rstrip() + "\n"
+
+
+def finite(value: Any) -> Any:
+    """JSON has no NaN: None instead."""
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if isinstance(value, float):
+        return round(value, 6) if math.isfinite(value) else None
+    return value
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def _p_value(value: float | None) -> str:
+    return "<0.001" if value is not None and value < 0.001 else _number(value, 3)
+
+
+def _ci(figure: dict[str, float] | None, digits: int = 2) -> str:
+    if figure is None or not math.isfinite(figure["value"]):
+        return "too few"
+    value, low, high = (_number(figure[key], digits) for key in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None or not math.isfinite(value) else f"{100 * value:.0f} %"

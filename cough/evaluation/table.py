@@ -1,0 +1,149 @@
+"""Predictions beside what the manifest knows: one table, one row a recording."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cough import errors
+from cough.manifest import UNKNOWN, Manifest
+
+POSITIVE = frozenset({"positive", "1", "true", "yes"})
+NEGATIVE = frozenset({"negative", "0", "false", "no", "healthy"})
+NO_EVENT = frozenset({"", "unlabelled", "room_impulse_response"})
+"""Events of rows that the gate cannot be judged by."""
+SYMPTOMS = (
+    *("fever", "cough_symptom", "sore_throat", "st", "fatigue", "ftg", "loss_of_smell", "muscle_pain", "mp"),
+    *("diarrhoea", "bd", "breathing_difficulty", "cold", "asthma", "cld", "fever_muscle_pain"),
+    *("respiratory_condition", "symptoms"),
+)
+DATES = ("date", "datetime", "record_date", "submission_date")
+GROUPS: dict[str, tuple[str, ...]] = {
+    "age and sex": ("age", "sex", "gender"),
+    "symptoms": SYMPTOMS,
+    "date": ("date_days",),
+    "place": ("latitude", "longitude", "country", "region", "site"),
+    "device and channel": (
+        *("channel", "device", "codec", "container", "source_rate_hz", "band", "quality_bandwidth_hz"),
+    ),
+    "source": ("source",),
+}
+"""What may tell a label without any cough: name -> the columns it may stand in."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of a manifest for which there is a prediction."""
+
+    frame: pd.DataFrame
+    """``subject``, ``event``, ``label_<condition>`` (0, 1, NaN), predictions, every manifest column."""
+    conditions: tuple[str, ...]
+    manifest_sha256: str
+    n_manifest: int
+
+
+def join(predictions: str | os.PathLike[str], manifest: Manifest) -> Table:
+    """Join by ``recording_id``.
+
+    Raises
+    ------
+    PredictionsInvalid : no parquet, a column missing, an id twice, or no recording in common
+    """
+    frame = read_predictions(predictions)
+    lines, labels = [], []
+    for row in manifest.rows():
+        lines.append({**row.columns, "subject": row.recording.subject_id, "split": row.recording.split})
+        labels.append(
+            {f"label_{k.name}": _binary(k.value, k.conflict) for k in row.labels if k.name != "event"}
+        )
+    known = pd.concat([pd.DataFrame(lines), pd.DataFrame(labels)], axis=1)
+    if known["recording_id"].duplicated().any():
+        raise errors.ManifestInvalid("The manifest names a recording twice: run cough data validate.")
+    known = known.drop(columns=[c for c in known if c in frame and c != "recording_id"])
+    joined = frame.merge(known, on="recording_id", how="inner", validate="one_to_one")
+    if joined.empty:
+        raise errors.PredictionsInvalid("The predictions and the manifest have no recording in common.")
+    nobody = joined["subject"].eq(UNKNOWN)
+    joined.loc[nobody, "subject"] = "recording:" + joined.loc[nobody, "recording_id"]
+    _dates(joined)
+    for name in ("age", "latitude", "longitude"):
+        if name in joined:
+            joined[name] = pd.to_numeric(joined[name], errors="coerce")
+    conditions = tuple(
+        sorted(c.removesuffix("_probability") for c in frame.columns if c.endswith("_probability"))
+    )
+    judged = tuple(c for c in conditions if f"label_{c}" in joined)
+    return Table(joined, judged, manifest.sha256(), len(known))
+
+
+def read_predictions(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """A ``predictions.parquet``, or the folder that holds it.
+
+    Raises
+    ------
+    PredictionsInvalid : none is there, or it is no table of predictions
+    """
+    path = Path(path)
+    path = path / "predictions.parquet" if path.is_dir() else path
+    try:
+        frame = pd.read_parquet(path)
+    except FileNotFoundError as error:
+        raise errors.PredictionsInvalid(f"There are no predictions at {path}.") from error
+    except (OSError, ValueError) as error:
+        raise errors.PredictionsInvalid(f"{path.name} is no parquet table.") from error
+    missing = {"recording_id", "cough_score", "n_events", "outcome", "error_code"} - set(frame.columns)
+    if missing:
+        raise errors.PredictionsInvalid(f"{path.name} has no column {', '.join(sorted(missing))}.")
+    if frame["recording_id"].duplicated().any():
+        raise errors.PredictionsInvalid(f"{path.name} names a recording twice.")
+    return frame
+
+
+def _binary(value: str, conflict: bool) -> float:
+    word = value.strip().lower()
+    if conflict or word not in POSITIVE | NEGATIVE:
+        return float("nan")
+    return float(word in POSITIVE)
+
+
+def _dates(frame: pd.DataFrame) -> None:
+    for name in DATES:
+        if name in frame:
+            when = pd.to_datetime(frame[name], errors="coerce", utc=True, format="mixed")
+            frame["date_days"] = (when - pd.Timestamp("2020-01-01", tz="UTC")) / np.timedelta64(1, "D")
+            return
+
+
+def features(frame: pd.DataFrame, group: str) -> pd.DataFrame | None:
+    """The columns of a group that vary here; None where there are none."""
+    columns = [c for c in frame if c.startswith("level_")] if group == "levels" else GROUPS[group]
+    here = [c for c in columns if c in frame and frame[c].replace("", np.nan).nunique() > 1]
+    return frame[here].replace("", np.nan) if here else None
+
+
+def only(table: Table, conditions: list[str]) -> Table:
+    """The rows where every ``column=value`` holds.
+
+    Raises
+    ------
+    PredictionsInvalid : no such column, or no row left
+    """
+    frame = table.frame
+    for condition in conditions:
+        column, separator, value = condition.partition("=")
+        if not separator or column not in frame:
+            raise errors.PredictionsInvalid(f"{condition!r} is not COLUMN=VALUE of a column that is here.")
+        frame = frame[frame[column].astype(str) == value]
+    if frame.empty:
+        raise errors.PredictionsInvalid("No recording is left.")
+    return replace(table, frame=frame.reset_index(drop=True))
+
+
+def subjects_of(manifest: Manifest) -> frozenset[str]:
+    """Every known subject."""
+    found = {row.recording.subject_id for row in manifest.rows()}
+    return frozenset(found - {UNKNOWN})

@@ -1,0 +1,98 @@
+"""What a table of figures can and cannot support, in words and by rule.
+
+The rules, in this order; the first that applies decides the level:
+
+1. ``too_few``: fewer than ``MIN_SUBJECTS`` subjects in a class.
+2. ``leak``: the score's training shares subjects with these rows.
+3. ``no_signal``: the interval of the audio score's AUROC reaches 0.5.
+4. ``not_beyond``: against some comparator the interval of the difference reaches 0, or matched on
+   the confounders the interval reaches 0.5.
+5. ``beyond_comparators``: none of these. It still says nothing about comparators that are absent.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+
+MIN_SUBJECTS = 20
+CHANCE = 0.5
+
+Level: TypeAlias = Literal["too_few", "leak", "no_signal", "not_beyond", "beyond_comparators"]
+
+
+class Verdict(BaseModel):
+    """One level and the sentences that give its reasons."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    level: Level
+    headline: str
+    sentences: tuple[str, ...]
+
+
+HEADLINE: dict[Level, str] = {
+    "too_few": "These data are too few to say whether the sound tells anything.",
+    "leak": "The score has seen these people in training: nothing follows from it.",
+    "no_signal": "These data do not support that the sound tells the condition.",
+    "not_beyond": "These data do not support that the sound tells more than what needs no cough.",
+    "beyond_comparators": "On these data the sound tells more than each comparator that could be tried.",
+}
+
+
+def judge(condition: dict[str, Any]) -> Verdict:
+    """Apply the rules to one condition's part of ``metrics.json``."""
+    audio, sentences = condition["audio"]["auroc"], []
+    few = min(condition["n_subjects_positive"], condition["n_subjects_negative"]) < MIN_SUBJECTS
+    low, high = audio["low"], audio["high"]
+    sentences.append(
+        f"The audio score alone: AUROC {audio['value']:.2f} ({low:.2f} to {high:.2f}) on "
+        f"{condition['n_positive']} positive and {condition['n_negative']} negative recordings."
+    )
+    beaten_by, not_beaten = [], []
+    for other in condition["comparators"]:
+        gap = other["audio_minus_this"]
+        if gap["high"] < 0:
+            beaten_by.append(f"{other['name']} ({other['auroc']['value']:.2f})")
+        elif gap["low"] <= 0:
+            not_beaten.append(f"{other['name']} ({other['auroc']['value']:.2f})")
+    if beaten_by:
+        sentences.append(f"Without any cough, {_and(beaten_by)} told the label better than the sound did.")
+    if not_beaten:
+        sentences.append(f"The sound was not shown to be better than {_and(not_beaten)}.")
+    shortcuts = [c["name"] for c in condition["comparators"] if c["auroc"]["low"] > CHANCE]
+    if shortcuts:
+        sentences.append(f"The label can be told from {_and(shortcuts)}: each is a shortcut for any model.")
+    unmatched = []
+    for matched in condition["matched"]:
+        figure = matched["auroc"]
+        if figure is None:
+            sentences.append(f"{matched['method'].capitalize()} matching left too few pairs to judge.")
+            continue
+        sentences.append(
+            f"In {matched['n_pairs']} pairs matched ({matched['method']}) on {_and(matched['on'])}: "
+            f"AUROC {figure['value']:.2f} ({figure['low']:.2f} to {figure['high']:.2f})."
+        )
+        if figure["low"] <= CHANCE:
+            unmatched.append(matched["method"])
+    if condition["absent"]:
+        sentences.append(
+            f"Not in this manifest, so not ruled out: {_and(condition['absent'])}. Published sets were told "
+            "apart by such columns alone."
+        )
+    level: Level = "beyond_comparators"
+    if few:
+        level = "too_few"
+    elif condition["leaks"]:
+        level = "leak"
+        sentences.append(f"{len(condition['leaks'])} subjects stand in the training of this score.")
+    elif low <= CHANCE:
+        level = "no_signal"
+    elif beaten_by or not_beaten or unmatched:
+        level = "not_beyond"
+    return Verdict(level=level, headline=HEADLINE[level], sentences=tuple(sentences))
+
+
+def _and(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
