@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from cough.cli import batch, common, data, demo, evaluate, events, info, keys, models, screen, serve
+from cough.cli import batch, common, data, demo, embed, evaluate, events, info, keys, models, screen, serve
 
 app = typer.Typer(
     name="cough",
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.command("screen")(screen.screen)
 app.command("batch")(batch.batch)
+app.command("embed")(embed.embed)
 app.command("evaluate")(evaluate.evaluate)
 app.command("events")(events.events)
 app.command("info")(info.info)

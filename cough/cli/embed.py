@@ -1,0 +1,102 @@
+"""``cough embed FILE... -o OUT``: the encoder's embeddings, one row a cough."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.progress import Progress
+
+from cough.audio import decode
+from cough.cli import common
+from cough.errors import InputError
+from cough.gate import CoughEvent
+
+Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings in any common format.")]
+Output = Annotated[
+    Path,
+    typer.Option(
+        "-o", "--output", help="out.parquet (a row a cough, with its times) or out.npy (rows only)."
+    ),
+]
+Everything = Annotated[
+    bool, typer.Option("--windows", help="Embed every second of the recording instead of the coughs in it.")
+]
+
+
+def embed(
+    files: Files, output: Output, windows: Everything = False, bundle: common.BundleOption = None
+) -> None:
+    """Write the embedding of each cough; what a file gives does not depend on the others."""
+    if output.suffix not in (".parquet", ".npy"):
+        raise typer.BadParameter("must end in .parquet or .npy", param_hint="-o")
+    if output.suffix == ".parquet":
+        _needs_pyarrow()
+    common.check_target(output, option="-o", source=files[0])
+    screener = common.open_screener(bundle)
+    rows: list[dict[str, Any]] = []
+    failed = False
+    bar = Progress(console=common.err, transient=True, redirect_stdout=False, redirect_stderr=False)
+    with bar as progress:
+        for path in progress.track(files, description="embedding"):
+            try:
+                samples = decode(path, limits=screener.limits).samples
+            except InputError as error:
+                common.report(error, str(path))
+                failed = True
+                continue
+            seconds = max(1, len(samples) // 16_000)
+            events = (
+                tuple(CoughEvent(start_s=float(s), end_s=float(s + 1), score=0.0) for s in range(seconds))
+                if windows
+                else screener.gate.detect(samples).events
+            )
+            for event, vector in zip(events, screener.encoder.embed(samples, events), strict=True):
+                rows.append(
+                    {
+                        "file": str(path),
+                        "start_s": event.start_s,
+                        "end_s": event.end_s,
+                        "score": None if windows else event.score,
+                        "embedding": vector,
+                    }
+                )
+    with common.replacing(output, option="-o") as partial:
+        _write(partial, rows, screener.encoder.spec.embedding_size, screener.model.bundle_id)
+    common.err.print(f"{len(rows)} embeddings of {len(files)} files in {output}", markup=False)
+    if failed:
+        raise typer.Exit(common.FAILED)
+
+
+def _needs_pyarrow() -> None:
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        common.err.print("error: missing_extra: needs pip install 'cough-screening[batch]'", style="red")
+        raise typer.Exit(common.USAGE) from None
+
+
+def _write(path: Path, rows: list[dict[str, Any]], size: int, bundle_id: str) -> None:
+    if path.suffix == ".npy":
+        vectors = [row["embedding"] for row in rows]
+        sink = io.BytesIO()
+        np.save(sink, np.stack(vectors) if vectors else np.zeros((0, size), np.float32), allow_pickle=False)
+        path.write_bytes(sink.getvalue())
+        return
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema(
+        [
+            ("file", pa.string()),
+            ("start_s", pa.float64()),
+            ("end_s", pa.float64()),
+            ("score", pa.float64()),
+            ("embedding", pa.list_(pa.float32(), size)),
+        ],
+        metadata={"bundle_id": bundle_id},
+    )
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
