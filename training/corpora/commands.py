@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 from cough.cli import common
+from cough.errors import CoughError, MissingExtra
 from training.corpora import dataset
 
 app = typer.Typer(add_completion=False)
@@ -74,6 +87,73 @@ def info(name: Name, json_output: common.JsonOption = False) -> None:
         common.emit(
             f"file      {file.name} (part {file.part}, {_bytes(file.bytes)}, {check})\n{'':10}{file.url}"
         )
+
+
+@app.command()
+def download(
+    name: Name,
+    folder: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder to fill. Default: corpora/NAME.")
+    ] = None,
+    part: Annotated[
+        list[str] | None, typer.Option("--part", help="Only this part (repeat it for more); info lists them.")
+    ] = None,
+) -> None:
+    """Fetch, verify and unpack an open corpus; goes on where it broke off."""
+    from training.corpora.download import download as fetch
+
+    with common.usage_errors():
+        facts = dataset.dataset(name)
+        chosen = tuple(part or ())
+        if facts.access == "open":
+            facts.choose(chosen)
+    target = folder or Path("corpora") / facts.name
+    with _failures(), Transfers() as shown:
+        files = fetch(facts, target, parts=chosen, progress=shown)
+        for file in files:
+            common.emit(f"{target / 'archives' / file.name}  md5 {file.md5}  ({file.verified})")
+    common.err.print(
+        f"Next: cough data prepare {facts.name} {target}. Licence: {facts.licence}. archives/ may go.",
+        markup=False,
+    )
+
+
+class Transfers(AbstractContextManager["Transfers"]):
+    """A bar a file on a terminal; nothing elsewhere."""
+
+    def __init__(self) -> None:
+        self._bars = Progress(
+            TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+            TimeRemainingColumn(), console=common.err, disable=not common.err.is_terminal,
+        )  # fmt: skip
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Transfers:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bars.stop()
+
+    def __call__(self, name: str, done: int, total: int | None) -> None:
+        """So much of a file is there."""
+        if name not in self._tasks:
+            self._tasks[name] = self._bars.add_task(name, total=total)
+        self._bars.update(self._tasks[name], completed=done, total=total)
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """What goes wrong on the way: a line and exit code 1; 2 where an extra is missing."""
+    try:
+        yield
+    except CoughError as error:
+        common.report(error)
+        raise typer.Exit(common.USAGE if isinstance(error, MissingExtra) else common.FAILED) from error
+    except OSError as error:
+        name = common.printable(str(error.filename or "a file"))
+        common.err.print(f"error: {name}: {error.strerror or error}", markup=False, style="red")
+        raise typer.Exit(common.FAILED) from error
 
 
 def _count(number: float | None) -> str:
