@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from cough import errors
 from cough.audio import SAMPLE_RATE_HZ
+from cough.symptoms import SymptomSpec
 
 FORMAT = 1
 DEFAULT_BUNDLE = Path(__file__).parent / "models" / "default"
@@ -107,6 +108,8 @@ class ConditionSpec(_Spec):
     """False where the evidence does not carry an answer: then it always abstains."""
     policy: str
     evidence: Evidence
+    symptoms: SymptomSpec | None = None
+    """What a person's answers alone say."""
 
     @model_validator(mode="after")
     def _classes_are_answers(self) -> ConditionSpec:

@@ -22,6 +22,8 @@ from cough import errors
 from cough.audio import Float32
 from cough.bundle import ABSTAIN, Bundle, ConditionSpec, Evidence
 from cough.quality import QualityReport
+from cough.symptoms import SymptomAnswer, SymptomAnswers
+from cough.symptoms import answer as answer_symptoms
 
 Abstention: TypeAlias = Literal["uncertain", "unlike_any_class", "outside_domain", "insufficient_evidence"]
 
@@ -50,6 +52,8 @@ class ConditionAnswer(BaseModel):
     abstained_because: tuple[Abstention, ...]
     evidence: Evidence
     """Test figures of this head, with those of a baseline that hears nothing but levels."""
+    symptoms: SymptomAnswer | None = None
+    """What the person's answers alone say, apart from the sound; None where none were given."""
 
     @property
     def abstained(self) -> bool:
@@ -78,18 +82,34 @@ class Diagnosis:
             if shape != (1, 1):
                 raise errors.BundleIncompatible(f"{spec.file} gives shape {shape}, not (1, 1).")
 
-    def answer(self, embeddings: Float32, quality: QualityReport) -> tuple[ConditionAnswer, ...]:
+    def answer(
+        self,
+        embeddings: Float32,
+        quality: QualityReport,
+        *,
+        symptoms: SymptomAnswers | None = None,
+        prevalence: float | None = None,
+    ) -> tuple[ConditionAnswer, ...]:
         """Answer every condition of the bundle.
 
         Parameters
         ----------
         embeddings : (n_events, embedding_size) float32, at least one row; their mean is judged
         quality : says which domain the recording belongs to
+        symptoms : what the person says; answered beside the sound, never mixed into it
+        prevalence : for the symptoms' probability, between 0 and 1
         """
         if not len(embeddings):
             raise ValueError("there is no embedding to judge; a recording without coughs has no answer")
         mean = embeddings.mean(axis=0, keepdims=True, dtype=np.float64).astype(np.float32)
-        return tuple(_judge(spec, float(_run(session, mean)[0, 0]), quality) for spec, session in self._heads)
+        answers = []
+        for spec, session in self._heads:
+            judged = _judge(spec, float(_run(session, mean)[0, 0]), quality)
+            if spec.symptoms is not None and symptoms is not None:
+                said = answer_symptoms(spec.symptoms, symptoms, prevalence=prevalence)
+                judged = judged.model_copy(update={"symptoms": said})
+            answers.append(judged)
+        return tuple(answers)
 
 
 def _run(session: ort.InferenceSession, embeddings: Float32) -> Float32:

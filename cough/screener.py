@@ -18,6 +18,7 @@ from cough.encoder import Encoder
 from cough.gate import CoughEvent, CoughGate
 from cough.messages import NOTICE, NOTICE_CODE
 from cough.quality import QualityConfig, QualityReport, Reason, assess, judge
+from cough.symptoms import SymptomAnswers
 
 SCHEMA_VERSION: Literal["1.0"] = "1.0"
 
@@ -95,12 +96,20 @@ class Screener:
         self.diagnosis = Diagnosis(self.bundle)
         self.model = Model.of(self.bundle)
 
-    def screen(self, source: AudioSource | Waveform) -> ScreeningResult:
+    def screen(
+        self,
+        source: AudioSource | Waveform,
+        *,
+        symptoms: SymptomAnswers | None = None,
+        prevalence: float | None = None,
+    ) -> ScreeningResult:
         """Screen one recording.
 
         Parameters
         ----------
         source : a path, bytes, binary file object, or an already decoded ``Waveform``
+        symptoms : what the person says; answered beside the sound where coughs were measured
+        prevalence : for the probability of those answers, between 0 and 1
 
         Raises
         ------
@@ -119,7 +128,7 @@ class Screener:
         if not turned_away:
             embeddings = self.encoder.embed(waveform.samples, gated.events)
             clock.lap("encoder")
-            conditions = self.diagnosis.answer(embeddings, quality)
+            conditions = self.diagnosis.answer(embeddings, quality, symptoms=symptoms, prevalence=prevalence)
             clock.lap("diagnosis")
         outcome: Outcome = "rerecord" if turned_away else _answered(conditions)
         return ScreeningResult(

@@ -13,6 +13,7 @@ from cough.gate import CoughEvent
 from cough.messages import NOTICE, NOTICE_CODE
 from cough.quality import QualityReport, Reason
 from cough.screener import SCHEMA_VERSION, Model, ScreeningResult
+from cough.symptoms import SymptomAnswers
 
 
 class _Wire(BaseModel):
@@ -55,6 +56,10 @@ class Metadata(_Wire):
     """Years."""
     sex: Literal["female", "male", "other"] | None = None
     symptoms: Symptoms = Symptoms()
+
+    def answers(self) -> SymptomAnswers:
+        """As the library takes them."""
+        return SymptomAnswers(age=self.age, sex=self.sex, **self.symptoms.model_dump())
 
 
 class GateAnswer(_Wire):

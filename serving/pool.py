@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from cough.errors import BundleError
 from serving import frames
@@ -81,6 +81,8 @@ class PoolConfig:
 class _Job:
     task: str
     data: bytes
+    asked: dict[str, Any]
+    """What else the caller wants to know or says, as JSON."""
     answer: asyncio.Future[Frame]
     begun: bool = False
     """Whether the worker had it: one that died before is not this job's doing."""
@@ -170,7 +172,7 @@ class Pool:
         ahead = self.waiting + self.busy - max(1, self.warm) + 1
         return max(0, ahead) * self.job_s / max(1, self.warm)
 
-    async def run(self, task: str, data: bytes) -> Frame:
+    async def run(self, task: str, data: bytes, asked: dict[str, Any] | None = None) -> Frame:
         """Have a worker do a job.
 
         A caller that is cancelled leaves the queue; a job already begun is finished for nobody.
@@ -182,7 +184,7 @@ class Pool:
         WorkerFailed : a defect of this service
         """
         self.check_room()
-        job = _Job(task, data, asyncio.get_running_loop().create_future())
+        job = _Job(task, data, asked or {}, asyncio.get_running_loop().create_future())
         self._jobs.put_nowait(job)
         return await job.answer
 
@@ -316,7 +318,7 @@ class _Worker:
         ------
         BrokenFrame : the process is gone
         """
-        self._write(Frame({"task": job.task}))
+        self._write(Frame({"task": job.task, "asked": job.asked}))
         self._write(Frame({}, job.data))
         await self._receive("begun")
         job.begun = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import Request
 
@@ -50,7 +51,9 @@ class Service:
         except Busy as error:
             raise await _overloaded(error) from error
 
-    async def measure(self, task: str, recording: bytes, facts: Facts) -> Frame:
+    async def measure(
+        self, task: str, recording: bytes, facts: Facts, asked: dict[str, Any] | None = None
+    ) -> Frame:
         """Have a worker do ``task``; the frame is ``measured`` or, with a code, ``refused``.
 
         Raises
@@ -58,7 +61,7 @@ class Service:
         Refused : ``overloaded``, ``internal``
         """
         try:
-            frame = await self.pool.run(task, recording)
+            frame = await self.pool.run(task, recording, asked)
         except Busy as error:
             raise await _overloaded(error) from error
         except WorkerFailed as error:
@@ -75,14 +78,16 @@ class Service:
             facts.outcomes.append(frame.head["code"])
         return frame
 
-    async def measure_all(self, task: str, recordings: list[bytes], facts: Facts) -> list[Frame]:
+    async def measure_all(
+        self, task: str, recordings: list[bytes], facts: Facts, asked: dict[str, Any] | None = None
+    ) -> list[Frame]:
         """Measure all, side by side, before the deadline.
 
         Raises
         ------
         Refused : as ``measure``, and ``deadline_exceeded``
         """
-        jobs = [asyncio.create_task(self.measure(task, data, facts)) for data in recordings]
+        jobs = [asyncio.create_task(self.measure(task, data, facts, asked)) for data in recordings]
         try:
             async with asyncio.timeout(self.settings.deadline_s):
                 return list(await asyncio.gather(*jobs))

@@ -41,6 +41,11 @@ class Upload:
     fields: frozenset[str] = field(default_factory=frozenset)
     """Names of the optional fields that were there."""
 
+    def asked(self) -> dict[str, Any]:
+        """What goes to the worker with each recording."""
+        said = self.metadata.answers().model_dump(exclude_none=True) if self.metadata else {}
+        return {"symptoms": said, "prevalence": self.prevalence}
+
     def fingerprint(self, route: str) -> str:
         """Hash of what was asked; not of the body, whose boundary differs from one try to the next."""
         digest = hashlib.sha256(route.encode())

@@ -23,6 +23,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -31,6 +32,7 @@ from cough.audio import DecodeLimits, decode
 from cough.bundle import load_bundle
 from cough.quality import assess, judge
 from cough.screener import Screener
+from cough.symptoms import SymptomAnswers
 from cough.wire import GateAnswer
 from serving import frames
 from serving.frames import Frame
@@ -73,7 +75,7 @@ def main() -> None:
         recording = frames.read(jobs)
         if recording is None:
             return
-        answer = _answer(screener, order.head["task"], recording.body)
+        answer = _answer(screener, order.head, recording.body)
         with contextlib.suppress(BrokenPipeError):
             frames.write(answers, answer)
         if answer.head["kind"] == "exhausted":
@@ -119,9 +121,9 @@ def _limit_processor(job_s: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(used_s + job_s) + 1, hard))
 
 
-def _answer(screener: Screener, task: str, data: bytes) -> Frame:
+def _answer(screener: Screener, order: dict[str, Any], data: bytes) -> Frame:
     try:
-        return _TASKS[task](screener, data)
+        return _TASKS[order["task"]](screener, data, order["asked"])
     except errors.InputError as error:
         return Frame({"kind": "refused", "code": error.code, "detail": str(error)})
     except MemoryError:
@@ -133,12 +135,17 @@ def _answer(screener: Screener, task: str, data: bytes) -> Frame:
         return Frame({"kind": "failed", "error": type(error).__name__, "where": where})
 
 
-def _screen(screener: Screener, data: bytes) -> Frame:
-    result = screener.screen(data)
+def _screen(screener: Screener, data: bytes, asked: dict[str, Any]) -> Frame:
+    said = asked.get("symptoms")
+    result = screener.screen(
+        data,
+        symptoms=SymptomAnswers.model_validate(said) if said else None,
+        prevalence=asked.get("prevalence"),
+    )
     return _measured(result.outcome, result.timings_ms, result)
 
 
-def _gate(screener: Screener, data: bytes) -> Frame:
+def _gate(screener: Screener, data: bytes, _asked: dict[str, Any]) -> Frame:
     """The flow up to where the encoder would begin."""
     began = perf_counter()
     waveform = decode(data, limits=screener.limits)
@@ -163,4 +170,4 @@ def _measured(outcome: str, timings_ms: dict[str, float], answer: BaseModel) -> 
     return Frame(head, answer.model_dump_json().encode())
 
 
-_TASKS: dict[str, Callable[[Screener, bytes], Frame]] = {"screen": _screen, "gate": _gate}
+_TASKS: dict[str, Callable[[Screener, bytes, dict[str, Any]], Frame]] = {"screen": _screen, "gate": _gate}

@@ -42,6 +42,7 @@ from training.loso import Heldout
 from training.networks import GATE_HOP_S, EncoderNetwork, GateNetwork
 from training.probe import esc50_probe
 from training.scoring import HOP
+from training.symptoms import train_symptoms
 from training.waves import Waves
 
 EXIT_RATIO = 0.5
@@ -208,6 +209,7 @@ def _covid(
     test_set = f"covid19-cough call centre, fold {config.test_fold}, status as the corpus states it"
     head = train_head(data, test_fold=config.test_fold, test_set=test_set, seed=config.seed)
     margin = head.figures["out_of_fold"]["margin_over_levels_95"]  # type: ignore[index]
+    metadata = parts.corpus.root / "metadata"
     spec = ConditionSpec(
         name="covid19",
         title="COVID-19, from the sound of the cough alone",
@@ -227,6 +229,7 @@ def _covid(
             f"{margin[0]} to {margin[1]}; so it {'answers' if head.answers else 'always abstains'}."
         ),
         evidence=head.evidence,
+        symptoms=train_symptoms(metadata) if metadata.is_dir() else None,
     )
     return spec, head.onnx, head.figures
 

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 from rich.progress import Progress
 
 from cough.audio import decode
 from cough.cli import common
 from cough.errors import CoughError, InputError
 from cough.screener import Screener, ScreeningResult
+from cough.symptoms import SymptomAnswers
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings in any common format.")]
 Plot = Annotated[
@@ -20,16 +22,31 @@ Plot = Annotated[
     typer.Option("--plot", help="Draw waveform and spectrogram with the coughs shaded (one FILE only)."),
 ]
 
+Say = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--symptom", help="What the person says: fever=yes, cough=no, age=44, sex=female. Repeatable."
+    ),
+]
+Prevalence = Annotated[
+    float | None, typer.Option("--prevalence", help="Share of such people who have the condition, 0 to 1.")
+]
+
 
 def screen(
     files: Files,
     json_lines: common.JsonOption = False,
     plot: Plot = None,
+    symptom: Say = None,
+    prevalence: Prevalence = None,
     bundle: common.BundleOption = None,
 ) -> None:
     """Screen recordings: is there a usable cough, and what does its sound say?"""
     if plot is not None and len(files) != 1:
         raise typer.BadParameter("takes exactly one FILE", param_hint="--plot")
+    answers = _answers(symptom or [])
+    if prevalence is not None and not 0 < prevalence < 1:
+        raise typer.BadParameter("must lie between 0 and 1", param_hint="--prevalence")
     screener = common.open_screener(bundle)
     failed = False
     # Not redirected: rich would send results to the console of the progress bar.
@@ -43,7 +60,7 @@ def screen(
     with bar as progress:
         for path in progress.track(files, description="screening"):
             try:
-                result = screener.screen(path)
+                result = screener.screen(path, symptoms=answers, prevalence=prevalence)
             except InputError as error:
                 failed = True
                 _show_error(path, error, json_lines)
@@ -53,6 +70,23 @@ def screen(
                 _draw(path, result, screener, plot)
     if failed:
         raise typer.Exit(common.FAILED)
+
+
+def _answers(said: list[str]) -> SymptomAnswers | None:
+    values: dict[str, object] = {}
+    for one in said:
+        name, separator, value = one.partition("=")
+        if not separator:
+            raise typer.BadParameter(f"{one!r} is not NAME=ANSWER", param_hint="--symptom")
+        values[name] = value if name == "sex" else int(value) if value.isdecimal() else _YES.get(value, value)
+    try:
+        return SymptomAnswers.model_validate(values, strict=True) if values else None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise typer.BadParameter(f"{first['loc'][0]}: {first['msg']}", param_hint="--symptom") from error
+
+
+_YES = {"yes": True, "no": False}
 
 
 def _show(path: Path, result: ScreeningResult, json_lines: bool) -> None:
@@ -101,4 +135,11 @@ def verdict(name: str, result: ScreeningResult) -> str:
             f"on its test set AUROC {condition.evidence.auroc:.2f}, "
             f"levels alone {condition.evidence.level_only_auroc:.2f}"
         )
+        if condition.symptoms is not None:
+            said = condition.symptoms
+            shares = ", ".join(f"{name} {share:+.2f}" for name, share in said.contributions.items())
+            lines.append(
+                f"  {condition.title.split(',')[0]}, from the answers alone: probability "
+                f"{said.probability:.2f} at prevalence {said.prevalence:.2f}; log-odds: {shares}"
+            )
     return "\n".join(lines)

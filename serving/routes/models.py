@@ -31,11 +31,12 @@ async def list_models(service: Annotated[Service, Depends(Service.of)]) -> Model
         )
         for condition in spec.conditions
     )
+    asks = any(condition.symptoms for condition in spec.conditions)
     installed = InstalledModel(
         model=service.model,
         gate_threshold=spec.gate.threshold,
         conditions=conditions,
-        uses=Uses(metadata=False, prevalence=False, combines_recordings=False),
+        uses=Uses(metadata=asks, prevalence=asks, combines_recordings=False),
         licences=spec.training.licences,
     )
     return Models(models=(installed,))

@@ -71,7 +71,7 @@ async def create_screening(
     facts = facts_of(request.scope)
 
     async def work() -> str:
-        frames = await service.measure_all("screen", upload.recordings, facts)
+        frames = await service.measure_all("screen", upload.recordings, facts, upload.asked())
         if len(frames) == 1:
             return only(frames[0])
         return _several(request, frames)
@@ -82,7 +82,17 @@ async def create_screening(
     answer, facts.replayed = await service.idempotency.once(
         owner, idempotency_key, upload.fingerprint("/v1/screenings"), work
     )
-    return answered(answer, facts, unused=sorted(upload.fields))
+    return answered(answer, facts, unused=_unused(upload, answer))
+
+
+def _unused(upload: Upload, answer: str) -> list[str]:
+    """Fields without influence on this answer: nothing was measured, or there is no model for them."""
+    if not upload.fields:
+        return []
+    table = json.loads(answer)
+    results = table.get("recordings", [table])
+    used = any(c.get("symptoms") for result in results for c in result.get("conditions", ()))
+    return [] if used else sorted(upload.fields)
 
 
 def only(frame: Frame) -> str:

@@ -50,15 +50,18 @@ function reasonItem({ code, message }, texts) {
 function showAnswers({ outcome, conditions, notice_text }, unused, texts) {
   find("answers").hidden = outcome === "rerecord";
   const sent = unused.includes("metadata");
+  const said = conditions.filter((condition) => condition.symptoms);
   find("answer-list").replaceChildren(
-    ...BASES.map((basis) => basisSection(basis, conditions.filter((c) => basisOf(c) === basis), sent, texts)),
+    ...BASES.map((basis) => basisSection(basis, conditions.filter((c) => basisOf(c) === basis), sent, said, texts)),
   );
   find("notice").textContent = texts.has("notice") ? texts.say("notice") : notice_text;
 }
 
-function basisSection(basis, conditions, metadataUnused, texts) {
+function basisSection(basis, conditions, metadataUnused, said, texts) {
   const section = make("div", { class: "basis" }, make("h3", {}, texts.say(`basis.${basis}`)));
-  if (!conditions.length) {
+  if (basis === "symptoms" && said.length) {
+    section.append(...said.map((condition) => symptomPart(condition, texts)));
+  } else if (!conditions.length) {
     section.classList.add("absent");
     const why = [texts.say("basis.not_answered")];
     if (metadataUnused && basis === "symptoms") {
@@ -68,6 +71,23 @@ function basisSection(basis, conditions, metadataUnused, texts) {
   }
   section.append(...conditions.map((condition) => conditionPart(condition, texts)));
   return section;
+}
+
+/** What the answers alone say: a probability, whose it is, and each answer's share. */
+function symptomPart(condition, texts) {
+  const { probability, prevalence, contributions } = condition.symptoms;
+  const shares = Object.entries(contributions).map(([name, share]) => {
+    const key = ["age", "sex"].includes(name) ? `symptoms.${name}` : `symptom.${name}`;
+    return make("li", {}, texts.say(share > 0 ? "basis.share_for" : "basis.share_against", { what: texts.say(key) }));
+  });
+  const values = { probability: texts.percent(probability), prevalence: texts.percent(prevalence) };
+  return make(
+    "div",
+    { class: "condition" },
+    make("p", { class: "statement" }, make("strong", {}, `${nameOf(condition, texts)}:`), " ", texts.say("basis.symptoms_say", values)),
+    make("ul", { class: "why" }, ...shares),
+    make("p", { class: "why" }, texts.say("basis.symptoms_caveat")),
+  );
 }
 
 function conditionPart(condition, texts) {

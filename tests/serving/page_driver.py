@@ -219,7 +219,7 @@ def undrawable(visit: Visit) -> None:
 
 def symptoms(visit: Visit) -> None:
     visit.open().page.locator("#symptoms > summary").click()
-    visit.page.wait_for_selector("#symptoms-unused:not([hidden])")
+    visit.page.wait_for_selector("#symptoms[open]")
     visit.page.locator("#symptom-list fieldset").nth(0).get_by_label("Yes").check()
     visit.page.locator("#age").fill("140")
     visit.page.locator("#consent").check()

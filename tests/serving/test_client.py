@@ -22,6 +22,7 @@ from cough.client import (
     Unreachable,
 )
 from cough.screener import Screener, ScreeningResult
+from cough.symptoms import SymptomAnswers
 from cough.wire import Problem
 from serving.problems import CATALOGUE
 from tests.conftest import EXAMPLES
@@ -41,6 +42,8 @@ def test_same_answers_as_the_library(cough: CoughClient, screener: Screener) -> 
         assert cough.screen(path).model_dump(exclude={"timings_ms"}) == ours
         metadata = {"age": 30, "symptoms": {"fever": True}}
         theirs = cough.screen(GOOD, metadata=metadata, prevalence=0.1)
+        said = SymptomAnswers(age=30, fever=True)
+        ours = screener.screen(path, symptoms=said, prevalence=0.1).model_dump(exclude={"timings_ms"})
         assert theirs.model_dump(exclude={"timings_ms"}) == ours
         assert cough.gate(path).usable
         assert cough.models().models[0].model == theirs.model

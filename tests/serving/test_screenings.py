@@ -156,16 +156,25 @@ def test_too_many_recordings(client: httpx.Client) -> None:
     assert_problem(client.post(URL, files=[("file", ("a", b"x"))] * 9), 422, "invalid_request")
 
 
-def test_metadata_and_prevalence_are_checked_and_said_to_be_unused(client: httpx.Client) -> None:
+def test_what_the_person_says_is_answered_beside_the_sound(client: httpx.Client) -> None:
     metadata = {"age": 41, "sex": "female", "symptoms": {"fever": True, "loss_of_smell": False}}
     data = {"metadata": json.dumps(metadata), "prevalence": "0.05"}
     response = client.post(URL, files={"file": GOOD}, data=data)
     assert response.status_code == 200
-    assert response.headers[UNUSED_HEADER] == "metadata, prevalence"
-    ScreeningResult.model_validate(response.json())
-    assert UNUSED_HEADER not in upload(client, GOOD).headers
+    assert UNUSED_HEADER not in response.headers
+    (condition,) = ScreeningResult.model_validate(response.json()).conditions
+    assert condition.symptoms is not None
+    assert condition.symptoms.prevalence == 0.05
+    assert set(condition.symptoms.contributions) == {"age", "sex", "fever", "loss_of_smell"}
+    plain = upload(client, GOOD)
+    assert UNUSED_HEADER not in plain.headers
+    assert plain.json()["conditions"] == [{**response.json()["conditions"][0], "symptoms": None}]
+    turned_away = client.post(URL, files={"file": NOISE}, data=data)
+    assert turned_away.headers[UNUSED_HEADER] == "metadata, prevalence"
+    nothing_said = client.post(URL, files={"file": GOOD}, data={"prevalence": "0.05"})
+    assert nothing_said.headers[UNUSED_HEADER] == "prevalence"
     uses = client.get("/v1/models").json()["models"][0]["uses"]
-    assert uses == {"metadata": False, "prevalence": False, "combines_recordings": False}
+    assert uses == {"metadata": True, "prevalence": True, "combines_recordings": False}
 
 
 @pytest.mark.parametrize(

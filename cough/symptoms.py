@@ -1,0 +1,134 @@
+"""What the person says, and what that alone tells: an additive model that lists each answer's share.
+
+A left-out answer adds nothing: every contribution is measured from the average person of the
+training table, so nobody is judged by what was not asked. Dates and places are no features.
+The answer stands beside that of the sound and never decides a screening's outcome: there is no set of
+people here on whom sound and symptoms could be judged together.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class SymptomAnswers(_Model):
+    """Left out means not asked, which is not the same as no."""
+
+    age: int | None = Field(default=None, ge=0, le=120)
+    """Years."""
+    sex: Literal["female", "male", "other"] | None = None
+    fever: bool | None = None
+    cough: bool | None = None
+    sore_throat: bool | None = None
+    fatigue: bool | None = None
+    loss_of_smell: bool | None = None
+    muscle_pain: bool | None = None
+    diarrhoea: bool | None = None
+    breathing_difficulty: bool | None = None
+    cold: bool | None = None
+    asthma: bool | None = None
+    other_lung_disease: bool | None = None
+
+    def values(self) -> dict[str, float]:
+        """Answered features as numbers: age in decades, sex 1 for male, yes 1 and no 0."""
+        out = {
+            name: float(answer)
+            for name, answer in self.model_dump(exclude={"age", "sex"}, exclude_none=True).items()
+        }
+        if self.age is not None:
+            out["age"] = self.age / 10
+        if self.sex in ("male", "female"):
+            out["sex"] = float(self.sex == "male")
+        return out
+
+
+class SymptomEvidence(_Model):
+    """What was measured, out of fold, on people whose answers the model did not see."""
+
+    test_set: str
+    n_people: int
+    n_positive: int
+    auroc: float
+    auroc_95: tuple[float, float]
+    sensitivity: float
+    """At a probability of one half."""
+    specificity: float
+    expected_calibration_error: float
+    elsewhere: str
+    """How far it went on another corpus."""
+    caveat: str
+
+
+class SymptomSpec(_Model):
+    """log-odds = intercept + sum over answered features of weight x (value - average)."""
+
+    intercept: float
+    """Log-odds of the average person."""
+    weights: dict[str, float]
+    """Per yes, per decade of age, for male."""
+    averages: dict[str, float]
+    trained_on: str
+    base_rate: float = Field(gt=0, lt=1)
+    """Share of positives in training; a caller's prevalence takes its place."""
+    evidence: SymptomEvidence
+
+
+class SymptomAnswer(_Model):
+    """What the answers alone say about one condition."""
+
+    probability: float
+    """At the caller's prevalence, else at the training table's."""
+    prevalence: float
+    contributions: dict[str, float]
+    """Log-odds that each answer added, largest first; what was not answered is not here."""
+    positive_predictive_value: float
+    """Of a call at one half, at this prevalence, by the evidence's sensitivity and specificity."""
+    negative_predictive_value: float
+    evidence: SymptomEvidence
+
+
+def answer(
+    spec: SymptomSpec, answers: SymptomAnswers, *, prevalence: float | None = None
+) -> SymptomAnswer | None:
+    """What the answers say; None where nothing was answered.
+
+    Parameters
+    ----------
+    prevalence : share of people like this one who have the condition, between 0 and 1
+
+    Raises
+    ------
+    ValueError : prevalence is not between 0 and 1
+    """
+    if prevalence is not None and not 0 < prevalence < 1:
+        raise ValueError("prevalence must be between 0 and 1")
+    added = {
+        name: spec.weights[name] * (value - spec.averages[name])
+        for name, value in answers.values().items()
+        if name in spec.weights
+    }
+    if not added:
+        return None
+    rate = spec.base_rate if prevalence is None else prevalence
+    log_odds = spec.intercept + sum(added.values()) + _logit(rate) - _logit(spec.base_rate)
+    e = spec.evidence
+    called = e.sensitivity * rate + (1 - e.specificity) * (1 - rate)
+    return SymptomAnswer(
+        probability=1 / (1 + math.exp(-log_odds)),
+        prevalence=rate,
+        contributions=dict(sorted(added.items(), key=lambda item: -abs(item[1]))),
+        positive_predictive_value=e.sensitivity * rate / called,
+        negative_predictive_value=e.specificity * (1 - rate) / (1 - called),
+        evidence=e,
+    )
+
+
+def _logit(p: float) -> float:
+    return math.log(p / (1 - p))
