@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CORPUS ?= $(or $(COUGH_CORPUS),../shared/corpus)
 CONFIG ?= training/default.toml
 
-.PHONY: demo test lint train report ablation bench examples serve clean
+.PHONY: demo test lint train report worked-example ablation bench examples serve clean
 
 demo: $(VENV)/.serve  ## install what serving needs, screen the bundled example recordings
 	$(BIN)/cough demo
@@ -28,11 +28,16 @@ report: $(VENV)/.all  ## remake the shipped gate's tables and figures, and the m
 	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.robustness
 	$(BIN)/python -m training.card
 
+worked-example: $(VENV)/.all  ## the evaluation of the shipped bundle that data_manifests/worked_example holds
+	rm -rf runs/worked_example
+	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.worked_example runs/worked_example data_manifests/worked_example
+
 ablation: $(VENV)/.all  ## what each piece of the gate's recipe is worth on unheard corpora (a long run)
 	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.ablation
 
 bench: $(VENV)/.all  ## speed, as ratios against references measured in the same run
 	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks.batches
 
 examples: $(VENV)/.all  ## remake the synthetic example recordings
 	$(BIN)/python -m training.synth cough/examples

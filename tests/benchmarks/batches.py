@@ -1,0 +1,105 @@
+"""``cough batch``: times real time for each core, what a second process brings, and a million rows.
+
+    python -m tests.benchmarks.batches            # as JSON
+
+Targets: 400 times real time a core, two processes 1.8 times one. A million rows are planned and sharded,
+without being screened, in memory that does not grow.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+
+from cough.audio import SAMPLE_RATE_HZ
+from cough.batch import Run, plan_shards, run_batch
+from training import synth
+
+SECONDS, CLIPS, ROWS = 10, 400, 1_000_000
+
+
+def main() -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        one, two = (_speed(folder, workers) for workers in (1, 2))
+        print(
+            json.dumps(
+                {
+                    "real_time_factor_of_one_process": round(one),
+                    "two_processes_against_one": round(two / one, 2),
+                    "cores": os.cpu_count(),
+                    "million_rows": _million(folder),
+                },
+                indent=1,
+            )
+        )
+
+
+def _speed(folder: Path, workers: int) -> float:
+    """Seconds of audio a second, start of the processes left out by a first run of one clip each."""
+    run = Run.plan(_manifest(folder, CLIPS)).model_copy(update={"shard_rows": 16})
+    began: list[float] = []
+    done: list[tuple[float, float]] = []
+
+    def progress(_: int, seconds: float) -> None:
+        now = time.perf_counter()
+        if len(began) < 2 * workers:
+            began.append(now)
+        else:
+            done.append((now, seconds))
+
+    run_batch(run, folder / f"out{workers}", workers=workers, progress=progress)
+    return sum(seconds for _, seconds in done) / (done[-1][0] - began[-1])
+
+
+def _manifest(folder: Path, rows: int) -> Path:
+    """Ten-second m4a and opus clips, by turns; repeated files."""
+    rng = np.random.default_rng(1)
+    bout = np.resize(synth.cough_bout(rng), SECONDS * SAMPLE_RATE_HZ).astype(np.float32)
+    for name, codec in (("clip.m4a", "aac"), ("clip.ogg", "libopus")):
+        if not (folder / name).exists():
+            _encode(folder / name, codec, bout)
+    path = folder / f"{rows}.csv"
+    with open(path, "w") as file:
+        file.write("recording_id,path,group_id\n")
+        file.writelines(f"r{i},{'clip.m4a' if i % 2 else 'clip.ogg'},p{i % 1000}\n" for i in range(rows))
+    return path
+
+
+def _encode(path: Path, codec: str, samples: np.ndarray) -> None:
+    rate_hz = 48_000
+    loud = np.repeat(samples, rate_hz // SAMPLE_RATE_HZ)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate_hz, layout="mono")
+        frame = av.AudioFrame.from_ndarray(loud[None], format="flt", layout="mono")
+        frame.sample_rate = rate_hz
+        resampler = av.AudioResampler(stream.format, "mono", rate_hz, stream.codec_context.frame_size or 960)
+        for piece in [*resampler.resample(frame), *resampler.resample(None)]:
+            container.mux(stream.encode(piece))
+        container.mux(stream.encode(None))
+
+
+def _million(folder: Path) -> dict[str, float]:
+    """Seconds to plan and shard a million rows, and by how many MB the peak memory grew from 1,000 rows on."""
+    list(plan_shards(Run.plan(_manifest(folder, 1_000))))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.perf_counter()
+    rows = sum(len(shard.rows) for shard in plan_shards(Run.plan(_manifest(folder, ROWS))))
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    return {
+        "rows": rows,
+        "seconds": round(time.perf_counter() - began, 1),
+        "peak_growth_mb": round(grown / 1e3, 1),
+    }
+
+
+if __name__ == "__main__":
+    main()
