@@ -88,7 +88,7 @@ def _encode(path: Path, codec: str, samples: np.ndarray) -> None:
 
 
 def _million(folder: Path) -> dict[str, float]:
-    """Seconds to plan and shard a million rows, and by how many MB the peak memory grew from 1,000 rows on."""
+    """Seconds to plan and shard a million rows, and by how many MB peak memory grew from 1,000 rows on."""
     list(plan_shards(Run.plan(_manifest(folder, 1_000))))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.perf_counter()
