@@ -22,6 +22,7 @@ from rich.table import Table
 
 from cough.cli import common
 from cough.errors import CoughError, MissingExtra
+from cough.manifest import FILE
 from training.corpora import dataset
 
 app = typer.Typer(add_completion=False)
@@ -116,6 +117,43 @@ def download(
         f"Next: cough data prepare {facts.name} {target}. Licence: {facts.licence}. archives/ may go.",
         markup=False,
     )
+
+
+@app.command()
+def prepare(
+    name: Name,
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The corpus as it was got; nothing is written there.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder to fill. Default: prepared/NAME.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that decode. Default: all cores.")
+    ] = None,
+) -> None:
+    """Bring a corpus into the form that cough batch, cough evaluate and make train read."""
+    from training.corpora.form import prepare as make
+
+    with common.usage_errors():
+        facts = dataset.dataset(name)
+    target = output or Path("prepared") / facts.name
+    bar = Progress(console=common.err, transient=True, disable=not common.err.is_terminal)
+    task = bar.add_task(f"decoding {facts.name}", total=None)
+    with _failures(), bar:
+        made = make(
+            facts.name, folder, target, workers=workers,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )  # fmt: skip
+    common.emit(f"{target / FILE}: {made.recordings} recordings")
+    for event, count in made.events.items():
+        common.emit(f"{count:8} {event}")
+    if made.problems:
+        common.err.print(
+            f"{made.problems} recordings could not be read; {target / 'problems.csv'} says why.", markup=False
+        )
+    for trap in facts.traps:
+        common.err.print(f"- {trap}", markup=False)
 
 
 class Transfers(AbstractContextManager["Transfers"]):

@@ -1,0 +1,47 @@
+"""covid19-cough, of a Russian call centre and a Telegram bot; see its ``dataset.yaml``.
+
+https://github.com/covid19-cough/dataset: ``metadata.json`` and ``raw/*.mp3``, which are cut already:
+``start_at`` and ``end_at`` count in the original call. ``verified`` is a PCR of the laboratory; what is
+negative was tested by nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cough import errors
+from training.corpora.form import Item
+from training.corpora.tables import need, read_json
+
+SOURCE = "ru_covid19_cough"
+"""As the training code knows it."""
+
+
+def rows(root: Path) -> Iterator[Item]:
+    """Every entry of the table."""
+    table = need(root, "metadata.json")
+    entries = read_json(table)
+    if not isinstance(entries, list) or not all(isinstance(e, dict) and "filename" in e for e in entries):
+        raise errors.LayoutUnknown(f"{table.name} is not the list of recordings of covid19-cough.")
+    # One file may be listed more than once, for several coughs in one call.
+    for entry in {entry["filename"]: entry for entry in entries}.values():
+        yield Item(
+            key=Path(entry["filename"]).stem,
+            path=table.parent / "raw" / entry["filename"],
+            event="cough",
+            source=SOURCE,
+            channel=entry.get("source") or "",
+            covid_status={True: "positive", False: "negative"}.get(entry.get("covid19"), ""),
+            covid_evidence=_evidence(entry),
+            asymptomatic={True: "1", False: "0"}.get(entry.get("asymptomatic"), ""),
+            licence="CC0 1.0",
+            licence_class="open",
+        )
+
+
+def _evidence(entry: dict[str, Any]) -> str:
+    if entry.get("covid19") is True:
+        return "pcr_lab_verified" if entry.get("verified") else "self_report"
+    return "unverified" if entry.get("covid19") is False else ""

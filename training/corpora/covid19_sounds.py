@@ -1,0 +1,86 @@
+"""COVID-19 Sounds (Xia et al. 2021), by agreement; see ``data_manifests/covid19_sounds/dataset.yaml``.
+
+``results_raw_20210426_lan_yamnet_{android,ios,web}_noloc.csv``, separated by semicolons, and
+``covid19_data_0426/UID/FOLDER NAME/FILE``. On the web Uid names a form (``form-...``) and nobody knows
+who came back; there each session is its own group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from cough import errors
+from training.corpora.form import Item
+from training.corpora.tables import find_all, read_csv, said, sex
+
+SOURCE = "covid19_sounds"
+SOUNDS = {"Cough": "cough", "Breath": "breathing", "Voice": "speech"}
+CHECKS = {"Cough": "c", "Breath": "b", "Voice": "v"}
+"""What YAMNet found there where the recording is what it should be."""
+STATUS = {
+    "last14": "positive", "positiveLast14": "positive", "yes": "positive", "negativeNever": "negative",
+    "over14": "recovered", "positiveOver14": "recovered", "negativeLast14": "recovered",
+    "negativeOver14": "recovered",
+}  # fmt: skip
+COLUMNS = ("Uid", "Folder Name", "Date", "Sex", "Age", "Covid-Tested", "Cough filename")
+
+
+def rows(root: Path) -> Iterator[Item]:
+    """Every sound of every session whose file is there."""
+    tables = sorted(find_all(root, "results_raw_*.csv"))
+    if not tables:
+        raise errors.LayoutUnknown(f"No results_raw_*.csv in {root} or below.")
+    seen: set[str] = set()
+    for table in tables:
+        platform = next((p for p in ("android", "ios", "web") if f"_{p}_" in table.name), "")
+        for row in read_csv(table, COLUMNS, delimiter=";"):
+            anonymous = row["Uid"].startswith("form-")
+            stated = said(row["Covid-Tested"])
+            status = STATUS.get(stated, "unknown" if stated else "")
+            for sound, event in SOUNDS.items():
+                path = _file(root, row["Uid"], row["Folder Name"], row.get(f"{sound} filename", ""))
+                key = f"{row['Uid']}_{row['Folder Name']}_{row.get(f'{sound} filename', '')}"
+                if path is None or key in seen:
+                    continue
+                seen.add(key)
+                noise = said(row.get(f"{sound} check")) not in ("", CHECKS[sound])
+                yield Item(
+                    key=key,
+                    path=path,
+                    event="unlabelled" if noise else event,
+                    source=SOURCE,
+                    channel=platform,
+                    subject=None if anonymous else row["Uid"],
+                    group=f"{row['Uid']}/{row['Folder Name']}" if anonymous else None,
+                    sex=sex(row["Sex"]),
+                    covid_status=status,
+                    covid_evidence="self_report" if status else "",
+                    licence="COVID-19 Sounds data transfer agreement",
+                    licence_class="by_agreement",
+                    extra={
+                        "date": row["Date"][:10],
+                        "covid_tested": stated,
+                        "age_band": said(row["Age"]),
+                        "language": said(row.get("Language")),
+                        "device": platform,
+                        "symptoms": said(row.get("Symptoms")),
+                        "medhistory": said(row.get("Medhistory")),
+                        "smoking": said(row.get("Smoking")),
+                        "check": said(row.get(f"{sound} check")),
+                    },
+                )
+
+
+def _file(root: Path, uid: str, folder: str, name: str) -> Path | None:
+    """The file, under whatever extension it came."""
+    if not said(name):
+        return None
+    for base in (root / "covid19_data_0426", root):
+        path = base / uid / folder / name
+        if path.exists():
+            return path
+        others = sorted(path.parent.glob(f"{Path(name).stem}.*")) if path.parent.is_dir() else []
+        if others:
+            return others[0]
+    return None

@@ -1,0 +1,276 @@
+"""The one form of a prepared corpus, made of what a recipe finds.
+
+``recordings.csv`` and a link ``audio`` to the folder that the user has: no audio is copied and nothing
+in that folder is touched. Every file is decoded once, for its duration and the hash of its samples;
+what cannot be decoded goes into ``problems.csv``, with its code. Copies of one sound share a group, and
+where they carry opposite labels both get ``label_conflict``. Folds follow from the name of the group
+alone, so that the same people are in the same fold whoever prepares the corpus, and whatever else is in it.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import importlib
+import json
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+from cough import errors
+from cough.audio import decode
+from cough.manifest import FILE, UNKNOWN
+
+COLUMNS = (
+    "recording_id", "path", "duration_s", "event", "sublabel", "source", "channel", "subject_id", "group_id",
+    "fold", "sex", "age", "covid_status", "covid_evidence", "asymptomatic", "label_conflict", "licence",
+    "licence_class", "pcm_sha256", "upstream",
+)  # fmt: skip
+"""In this order, in every prepared corpus; what a corpus has beyond them follows."""
+AUDIO = "audio"
+PROBLEMS = "problems.csv"
+RECORD = "prepared.json"
+ALL_FOLDS = (1, 2, 3, 4, 5)
+TRAINING_FOLDS, TEST_FOLD = (1, 2, 3, 4), (5,)
+FEW = 64
+"""So many files are decoded here; for more, it pays to start processes."""
+OPPOSITE = {"positive", "negative"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One recording as its corpus has it."""
+
+    key: str
+    """Unique in the corpus."""
+    path: Path
+    event: str
+    source: str
+    licence: str
+    licence_class: str
+    """``open``, ``non_commercial``, ``by_agreement``, or empty where nobody says."""
+    subject: str | None = None
+    """Who is heard; None where nobody knows."""
+    group: str | None = None
+    """What must stay together where that is not the subject: an uploader, a video, a clip."""
+    folds: tuple[int, ...] = ALL_FOLDS
+    """Those it may be put into; the publisher's own split where there is one."""
+    sublabel: str = ""
+    channel: str = ""
+    sex: str = ""
+    age: str = ""
+    covid_status: str = ""
+    covid_evidence: str = ""
+    asymptomatic: str = ""
+    extra: dict[str, str] = field(default_factory=dict)
+    """Columns of the corpus' own, by name."""
+
+    @property
+    def recording_id(self) -> str:
+        """The source and the key."""
+        return f"{self.source}_{re.sub(r'[^A-Za-z0-9.-]+', '_', self.key)}"
+
+    @property
+    def group_id(self) -> str:
+        """What must stay on one side of a split."""
+        return f"{self.source}:{self.group or self.subject or self.key}"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What came of it."""
+
+    folder: Path
+    recordings: int
+    problems: int
+    events: dict[str, int]
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """One decoded file, or why not."""
+
+    duration_s: float = 0.0
+    pcm_sha256: str = ""
+    code: str = ""
+    message: str = ""
+
+
+def prepare(
+    name: str,
+    root: Path,
+    out: Path,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Prepared:
+    """Decode every recording that the recipe of the corpus finds, and write the prepared corpus.
+
+    Parameters
+    ----------
+    name : of the corpus, as its recipe's module
+    root : the folder that the user has
+    out : the folder to fill, outside ``root``; its tables are replaced, each whole or not at all
+    workers : processes; default one a core
+    progress : told (files done, files in all)
+
+    Raises
+    ------
+    LayoutUnknown : the folder is not that of the corpus, or nothing in it can be read
+    CorpusError : ``out`` is inside ``root``, or holds an ``audio`` that is not ours
+    """
+    if not root.is_dir():
+        raise errors.LayoutUnknown(f"There is no folder {root}.")
+    root, out = root.resolve(), out.resolve()
+    if out.is_relative_to(root):
+        raise errors.CorpusError(f"{out} is inside the corpus' own folder, where nothing is written.")
+    recipe = importlib.import_module(f"training.corpora.{name}")
+    found: list[Item] = sorted(recipe.rows(root), key=lambda item: item.recording_id)
+    for item in found:
+        _below(item.path, root)
+    if not found:
+        raise errors.LayoutUnknown(f"No recording of {name} below {root}.")
+    twice = [key for key, n in Counter(item.recording_id for item in found).items() if n > 1]
+    if twice:
+        raise errors.LayoutUnknown(f"{len(twice)} recordings are listed twice, {twice[0]} for one.")
+    heard = _listen([item.path for item in found], workers or os.cpu_count() or 1, progress)
+    good = [(item, h) for item, h in zip(found, heard, strict=True) if not h.code]
+    bad = [(item, h) for item, h in zip(found, heard, strict=True) if h.code]
+    if not good:
+        raise errors.LayoutUnknown(f"None of {len(bad)} recordings can be read: {bad[0][1].message}")
+    out.mkdir(parents=True, exist_ok=True)
+    linked = _link(out / AUDIO, root)
+    lines = _lines(good, root, AUDIO if linked else str(root))
+    extra = tuple(dict.fromkeys(c for item, _ in good for c in item.extra if c not in COLUMNS))
+    _write(out / PROBLEMS, ("recording_id", "path", "code", "message"), [
+        {"recording_id": i.recording_id, "path": _below(i.path, root), "code": h.code, "message": h.message}
+        for i, h in bad
+    ])  # fmt: skip
+    _write(out / FILE, (*COLUMNS, *extra), lines)
+    events = dict(Counter(line["event"] for line in lines).most_common())
+    record = {"corpus": name, "source": str(root), "recordings": len(lines), "problems": len(bad)}
+    _replace(out / RECORD, json.dumps(record | {"events": events}, indent=1) + "\n")
+    return Prepared(out, len(lines), len(bad), events)
+
+
+def fold_of(group_id: str, folds: Sequence[int] = ALL_FOLDS) -> int:
+    """The fold of a group: by the sha256 of its name, the same everywhere and for ever."""
+    return folds[int.from_bytes(hashlib.sha256(group_id.encode()).digest()[:8]) % len(folds)]
+
+
+def _lines(good: Sequence[tuple[Item, _Heard]], root: Path, audio: str) -> list[dict[str, str]]:
+    group_of, fold_by_group = _groups(good)
+    status: dict[str, set[str]] = defaultdict(set)
+    for item, heard in good:
+        status[heard.pcm_sha256].add(item.covid_status)
+    return [
+        {
+            **item.extra,
+            "recording_id": item.recording_id,
+            "path": f"{audio}/{_below(item.path, root)}",
+            "duration_s": f"{heard.duration_s:.4f}",
+            "event": item.event,
+            "sublabel": item.sublabel,
+            "source": item.source,
+            "channel": item.channel,
+            "subject_id": UNKNOWN if item.subject is None else f"{item.source}:{item.subject}",
+            "group_id": group_of[item.group_id],
+            "fold": str(fold_by_group[group_of[item.group_id]]),
+            "sex": item.sex,
+            "age": item.age,
+            "covid_status": item.covid_status,
+            "covid_evidence": item.covid_evidence,
+            "asymptomatic": item.asymptomatic,
+            "label_conflict": "1" if status[heard.pcm_sha256] >= OPPOSITE else "0",
+            "licence": item.licence,
+            "licence_class": item.licence_class,
+            "pcm_sha256": heard.pcm_sha256,
+            "upstream": _below(item.path, root),
+        }
+        for item, heard in good
+    ]
+
+
+def _groups(good: Sequence[tuple[Item, _Heard]]) -> tuple[dict[str, str], dict[str, int]]:
+    """The name of each group once groups with a copy between them are one; the fold of each name.
+
+    A copy of a test clip takes its group into the test fold: the other way round, the test would leak.
+    """
+    parent = {item.group_id: item.group_id for item, _ in good}
+
+    def top(group: str) -> str:
+        while parent[group] != group:
+            group = parent[group]
+        return group
+
+    first: dict[str, str] = {}
+    for item, heard in good:
+        a, b = sorted((top(first.setdefault(heard.pcm_sha256, item.group_id)), top(item.group_id)))
+        parent[b] = a
+    group_of = {group: top(group) for group in parent}
+    allowed: dict[str, set[tuple[int, ...]]] = defaultdict(set)
+    for item, _ in good:
+        allowed[group_of[item.group_id]].add(item.folds)
+    return group_of, {group: fold_of(group, max(folds)) for group, folds in allowed.items()}
+
+
+def _listen(paths: Sequence[Path], workers: int, progress: Callable[[int, int], None]) -> list[_Heard]:
+    heard: list[_Heard] = []
+    if len(paths) <= FEW or workers == 1:
+        for path in paths:
+            heard.append(_decode(path))
+            progress(len(heard), len(paths))
+        return heard
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for one in pool.map(_decode, paths, chunksize=16):
+            heard.append(one)
+            progress(len(heard), len(paths))
+    return heard
+
+
+def _decode(path: Path) -> _Heard:
+    try:
+        waveform = decode(path)
+    except errors.InputError as error:
+        return _Heard(code=error.code, message=str(error))
+    return _Heard(waveform.duration_s, hashlib.sha256(waveform.samples.tobytes()).hexdigest())
+
+
+def _below(path: Path, root: Path) -> str:
+    try:
+        return Path(os.path.normpath(path)).relative_to(root).as_posix()
+    except ValueError as error:
+        raise errors.LayoutUnknown(f"A table names {path.name!r} outside the corpus' folder.") from error
+
+
+def _link(link: Path, root: Path) -> bool:
+    """A relative link, so that both folders can move together; False where links cannot be made."""
+    if link.is_symlink():
+        link.unlink()
+    elif link.exists():
+        raise errors.CorpusError(f"{link} is there already and was not made by cough data prepare.")
+    try:
+        link.symlink_to(os.path.relpath(root, link.parent), target_is_directory=True)
+    except (OSError, NotImplementedError):
+        return False
+    return True
+
+
+def _write(path: Path, columns: Sequence[str], lines: Iterable[dict[str, str]]) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    with open(partial, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+    partial.replace(path)
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

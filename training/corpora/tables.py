@@ -1,0 +1,112 @@
+"""Finding and reading the tables of a corpus that somebody unpacked somewhere."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from cough import errors
+from cough.manifest import SUFFIXES
+
+MISSING = frozenset({"", "na", "n/a", "nan", "none", "null", "-", "unknown", "unk"})
+"""What tables write where nobody said."""
+
+
+def find(root: Path, name: str, *, optional: bool = False) -> Path | None:
+    """The one file of that name in ``root`` or below; the least deep of several.
+
+    Raises
+    ------
+    LayoutUnknown : none, unless ``optional``
+    """
+    found = sorted(find_all(root, name), key=lambda path: (len(path.parts), str(path)))
+    if found:
+        return found[0]
+    if optional:
+        return None
+    raise errors.LayoutUnknown(
+        f"There is no {name} in {root} or below; cough data info tells what the folder should look like."
+    )
+
+
+def need(root: Path, name: str) -> Path:
+    """``find``, for what must be there."""
+    path = find(root, name)
+    if path is None:
+        raise errors.LayoutUnknown(f"There is no {name}.")
+    return path
+
+
+def find_all(root: Path, pattern: str) -> Iterator[Path]:
+    """Every file of that name (``*`` stands for anything) below ``root``, hidden ones left out."""
+    if not root.is_dir():
+        raise errors.LayoutUnknown(f"{root} is not a folder.")
+    for path in root.rglob(pattern):
+        if path.is_file() and not any(p.startswith(".") for p in path.relative_to(root).parts):
+            yield path
+
+
+def read_csv(path: Path, required: Sequence[str] = (), *, delimiter: str = ",") -> list[dict[str, str]]:
+    """Rows of a table, names and cells stripped, missing cells empty.
+
+    Raises
+    ------
+    LayoutUnknown : no text, or a column is missing
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
+            header = [name.strip() for name in next(reader, [])]
+            lacking = [name for name in required if name not in header]
+            if lacking:
+                raise errors.LayoutUnknown(f"{path.name} has no column {' or '.join(lacking)}.")
+            return [
+                dict(zip(header, (cell.strip() for cell in row), strict=False)) for row in reader if any(row)
+            ]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise errors.LayoutUnknown(f"{path.name} cannot be read as a table: {error}") from error
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file; raises ``LayoutUnknown``."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise errors.LayoutUnknown(f"{path.name} is not JSON: {error}") from error
+
+
+def audio_by_name(root: Path, *, stem: bool = False) -> dict[str, Path]:
+    """Every audio file below ``root`` by its name, or by its name without extension; the first of several."""
+    found: dict[str, Path] = {}
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(f for f in folders if not f.startswith((".", "__MACOSX")))
+        for name in sorted(files):
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+                found.setdefault(Path(name).stem if stem else name, Path(folder) / name)
+    return found
+
+
+def said(value: str | None) -> str:
+    """A cell, empty where it only says that nobody said."""
+    return "" if value is None or value.strip().lower() in MISSING else value.strip()
+
+
+def sex(value: str | None) -> str:
+    """``female``, ``male``, ``other`` or empty."""
+    word = said(value).lower()
+    known = {"f": "female", "female": "female", "m": "male", "male": "male", "other": "other"}
+    return known.get(word, "")
+
+
+def age(value: str | None) -> str:
+    """Years as a number, or empty; ``34.0`` is 34, bands and words are nobody's age."""
+    text = said(value)
+    try:
+        years = float(text)
+    except ValueError:
+        return ""
+    return f"{years:g}" if 0 <= years <= 120 else ""
