@@ -69,12 +69,12 @@ class EncoderConfig(_Section):
     width: int = 48
     embedding_size: int = 384
     window_s: float = 1.0
-    epochs: int = 14
+    epochs: int = 9
     batch_size: int = 64
     learning_rate: float = 3e-3
     weight_decay: float = 1e-3
     class_loss: float = 0.3
-    naming_loss: float = 0.6
+    naming_loss: float = 0.3
     """Weight of naming a clip's sound among the classes of its source."""
     named_share: float = 1.5
     """How much more often windows of a named sound are drawn."""
