@@ -38,7 +38,7 @@ from training.stages import PROJECT, code_version, source_hash
 from training.waves import read_waves
 
 RESULTS = PROJECT / "training" / "results" / "gate"
-SMALL = ["gate.epochs=5"]
+SMALL = ["gate.epochs=3"]
 JUDGED_PARTS = (0, 1)
 """Call centre and Telegram; phone coughs of 0.3 s; each with speech and other sounds of its own."""
 _NO_RELABEL = ["gate.self_training=false", "gate.label_cleaning=false"]
