@@ -1,7 +1,7 @@
 """A model bundle: a folder of ONNX files and the ``bundle.json`` that says what they are.
 
 Loading reads every file once, checks its sha256 against ``bundle.json`` and hands the bytes on, so
-that what was verified is what runs. A user's own gate, encoder or head drops in the same way: put
+that what was verified is what runs. A user's own gate, encoder or voter drops in the same way: put
 the ONNX beside ``bundle.json``, state its sha256, rate, window and shape there.
 
 Which bundle: the argument, else ``COUGH_BUNDLE``, else the one shipped with this package.
@@ -23,11 +23,11 @@ from cough import errors
 from cough.audio import SAMPLE_RATE_HZ
 from cough.symptoms import SymptomSpec
 
-FORMAT = 1
+FORMAT = 2
 DEFAULT_BUNDLE = Path(__file__).parent / "models" / "default"
 MANIFEST = "bundle.json"
 ABSTAIN = "inconclusive"
-"""The answer of a head that abstains; no class may have this name."""
+"""The answer where there is none; no class may have this name."""
 
 Probability: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
@@ -73,7 +73,11 @@ class EncoderSpec(_Spec):
 
 
 class Evidence(_Spec):
-    """What was measured for a condition, beside a baseline that hears nothing but levels."""
+    """What was measured, beside a baseline that hears nothing but levels.
+
+    With more than two classes, AUROC is the mean over classes of one against the rest, and
+    ``n_positive`` counts everything that is not of the first class.
+    """
 
     test_set: str
     n_recordings: int
@@ -86,35 +90,84 @@ class Evidence(_Spec):
     level_only_auroc_95: tuple[float, float]
     margin_95: tuple[float, float]
     """Interval of (auroc - level_only_auroc), both on the same resampled groups."""
+    sensitivity: float | None = None
+    """Of a call where the probability is one half or more; None where it was not measured."""
+    specificity: float | None = None
+    expected_calibration_error: float | None = None
+
+
+class VoterSpec(_Spec):
+    """One opinion on the sound: class probabilities, each row adding up to 1.
+
+    ``hears`` embeddings: ``file`` is (1, embedding_size) -> (1, n_classes), given the mean embedding of
+    the coughs. ``hears`` coughs: (n_coughs, window) 16 kHz samples -> (n_coughs, n_classes), of which the
+    normalised geometric mean counts. ``hears`` recording: (1, n_samples) -> (1, n_classes).
+    """
+
+    name: str = Field(min_length=1)
+    hears: Literal["embeddings", "coughs", "recording"]
+    file: str
+    encoder_sha256: str | None = None
+    """Of the encoder it was trained with, and without which it is not valid; for ``embeddings``."""
+    window_s: float | None = Field(default=None, gt=0, le=60)
+    """Cut around each cough; for ``coughs``."""
+    method: str
+    calibration: str
+    evidence: Evidence | None = None
+
+    @model_validator(mode="after")
+    def _says_what_it_needs(self) -> VoterSpec:
+        if (self.hears == "embeddings") != (self.encoder_sha256 is not None):
+            raise ValueError("encoder_sha256 belongs to voters that hear embeddings, and only there")
+        if (self.hears == "coughs") != (self.window_s is not None):
+            raise ValueError("window_s belongs to voters that hear coughs, and only there")
+        return self
+
+
+class MediatorSpec(_Spec):
+    """How voters become one probability and one set; the rules are ``cough.mediator``."""
+
+    slope: float = Field(ge=0)
+    shifts: tuple[float, ...]
+    """softmax(slope x mean log-probability of the voters + shifts): calibrated on held-out folds."""
+    conformal_coverage: float = Field(gt=0, lt=1)
+    conformal_quantiles: tuple[Probability, ...]
+    """For each class, the largest nonconformity (1 - its probability) that stays in the set."""
+    chosen: str
+    """On which recordings."""
+    coverage_by_band: dict[str, tuple[int, float]] = {}
+    """Test recordings, and the share whose set held the truth, by bandwidth."""
 
 
 class ConditionSpec(_Spec):
-    """``file``: (batch, embedding_size) -> (batch, 1), the probability of ``classes[1]``."""
+    """One question to the sound. The first class is the one without the condition."""
 
     name: str
     title: str
-    file: str
-    classes: tuple[str, str]
-    encoder_sha256: str
-    """The head is only valid on the encoder it was trained with."""
-    calibration: str
-    conformal_coverage: float = Field(gt=0, lt=1)
-    conformal_quantiles: tuple[Probability, Probability]
-    """For each class, the largest nonconformity (1 - its probability) that stays in the set."""
-    conformal_chosen: str
+    classes: tuple[str, ...] = Field(min_length=2)
+    voters: tuple[VoterSpec, ...] = Field(min_length=1)
+    mediator: MediatorSpec
+    base_rate: float = Field(gt=0, lt=1)
+    """Share of training recordings that are not of the first class."""
     bands: tuple[Literal["telephone", "wide"], ...]
-    """Bandwidths on which the head was judged; on others it abstains."""
+    """Bandwidths on which it was judged; on others it abstains."""
     answers: bool
     """False where the evidence does not carry an answer: then it always abstains."""
     policy: str
     evidence: Evidence
+    """Of the mediator."""
     symptoms: SymptomSpec | None = None
     """What a person's answers alone say."""
 
     @model_validator(mode="after")
-    def _classes_are_answers(self) -> ConditionSpec:
-        if len({*self.classes, ABSTAIN}) != 3:
-            raise ValueError(f"classes must be two different words other than {ABSTAIN!r}")
+    def _fits_together(self) -> ConditionSpec:
+        n = len(self.classes)
+        if len({*self.classes, ABSTAIN}) != n + 1:
+            raise ValueError(f"classes must be different words other than {ABSTAIN!r}")
+        if len({voter.name for voter in self.voters}) != len(self.voters):
+            raise ValueError("two voters have the same name")
+        if {len(self.mediator.shifts), len(self.mediator.conformal_quantiles)} != {n}:
+            raise ValueError("the mediator needs a shift and a quantile for each class")
         return self
 
 
@@ -138,7 +191,7 @@ class TrainingRecord(_Spec):
 class BundleSpec(_Spec):
     """The whole of ``bundle.json``."""
 
-    format: Literal[1]
+    format: Literal[2]
     bundle_id: str
     sample_rate_hz: int
     files: dict[str, str]
@@ -251,10 +304,13 @@ def _check_consistent(spec: BundleSpec) -> None:
         raise errors.BundleIncompatible(
             f"The bundle wants {spec.sample_rate_hz} Hz; this library gives {SAMPLE_RATE_HZ} Hz."
         )
-    used = [spec.gate.file, spec.encoder.file, *(c.file for c in spec.conditions)]
+    used = [spec.gate.file, spec.encoder.file, *(v.file for c in spec.conditions for v in c.voters)]
     for name in used:
         if name not in spec.files:
             raise errors.BundleIncompatible(f"{MANIFEST} uses {name} without stating its sha256.")
     for condition in spec.conditions:
-        if condition.encoder_sha256 != spec.files[spec.encoder.file]:
-            raise errors.BundleIncompatible(f"The head for {condition.name} was trained on another encoder.")
+        for voter in condition.voters:
+            if voter.encoder_sha256 not in (None, spec.files[spec.encoder.file]):
+                raise errors.BundleIncompatible(
+                    f"The voter {voter.name} for {condition.name} was trained on another encoder."
+                )

@@ -189,7 +189,10 @@ class CoughClient:
         prevalence: float | None = None,
         idempotency_key: str | None = None,
     ) -> ScreeningSet:
-        """Screen two or more recordings of one person, each on its own; what cannot be is a ``Problem``."""
+        """Screen two or more recordings of one person, together and each on its own.
+
+        What cannot be measured is a ``Problem`` in its place.
+        """
         if len(recordings) < 2:
             raise ValueError("screen_several takes two recordings or more")
         form = _form(metadata, prevalence)

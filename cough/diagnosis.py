@@ -1,89 +1,86 @@
-"""From embeddings to guarded answers: a calibrated probability, a set, and the right to abstain.
+"""From coughs to guarded answers: every voter of a bundle is asked, ``cough.mediator`` decides.
 
-The set is conformal with one quantile per class (Vovk 2012, "Conditional validity of inductive
-conformal predictors"), calibrated on out-of-fold scores: for recordings like those, it holds the
-true class about as often as its coverage says, for each class; how often it did on the test fold
-stands in the bundle's metrics. A head answers only when exactly one class is in the set, the
-recording lies in the domain that the head was judged in, and the evidence beats a baseline that
-hears nothing but levels; otherwise it abstains and says why.
-
-A new condition is one more ``ConditionSpec`` and ONNX head in the bundle: no code.
+A new condition is one more ``ConditionSpec`` and its ONNX files in the bundle: no code.
 """
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from collections.abc import Sequence
 
 import numpy as np
 import onnxruntime as ort
-from pydantic import BaseModel, ConfigDict
 
 from cough import errors
-from cough.audio import Float32
-from cough.bundle import ABSTAIN, Bundle, ConditionSpec, Evidence
+from cough.audio import SAMPLE_RATE_HZ, Float32
+from cough.bundle import Bundle, ConditionSpec, VoterSpec
+from cough.encoder import cut_window
+from cough.gate import CoughEvent
+from cough.mediator import ConditionAnswer, Float64, decide, geometric_mean
 from cough.quality import QualityReport
-from cough.symptoms import SymptomAnswer, SymptomAnswers
+from cough.symptoms import SymptomAnswers
 from cough.symptoms import answer as answer_symptoms
 
-Abstention: TypeAlias = Literal["uncertain", "unlike_any_class", "outside_domain", "insufficient_evidence"]
 
-WHY: dict[Abstention, str] = {
-    "uncertain": "Both answers are still possible at the stated coverage.",
-    "unlike_any_class": "The recording is unlike those of either answer.",
-    "outside_domain": "This kind of recording is not among those the model was judged on.",
-    "insufficient_evidence": "In evaluation the cough told too little beyond how loud, long and bright "
-    "the recording is.",
-}
-
-
-class ConditionAnswer(BaseModel):
-    """What the sound says about one condition, beside what it is worth."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    title: str
-    answer: str
-    """One of the classes, or ``inconclusive``."""
-    probability: float
-    """Calibrated probability of the second class, before any abstention."""
-    prediction_set: tuple[str, ...]
-    coverage: float
-    abstained_because: tuple[Abstention, ...]
-    evidence: Evidence
-    """Test figures of this head, with those of a baseline that hears nothing but levels."""
-    symptoms: SymptomAnswer | None = None
-    """What the person's answers alone say, apart from the sound; None where none were given."""
-
-    @property
-    def abstained(self) -> bool:
-        """Whether there is no answer."""
-        return self.answer == ABSTAIN
-
-
-class Diagnosis:
-    """All heads of a bundle. Safe to share between threads.
+class Voter:
+    """One model of one condition. Safe to share between threads.
 
     Raises
     ------
-    BundleIncompatible : a head is not (batch, embedding_size) -> (batch, 1)
+    BundleIncompatible : the graph does not take what the bundle says, or gives another shape
+    """
+
+    def __init__(self, bundle: Bundle, spec: VoterSpec, *, n_classes: int) -> None:
+        self.spec = spec
+        self._session: ort.InferenceSession = bundle.session(spec.file)
+        self._input = self._session.get_inputs()[0].name
+        self.window = round((spec.window_s or 0) * SAMPLE_RATE_HZ)
+        size = bundle.spec.encoder.embedding_size if spec.hears == "embeddings" else self.window
+        probe = np.zeros((1, size or SAMPLE_RATE_HZ), np.float32)
+        try:
+            given = self._run(probe)
+        except Exception as error:  # ONNX Runtime raises half a dozen unrelated types
+            raise errors.BundleIncompatible(f"{spec.file} does not take {spec.hears}.") from error
+        if given.shape != (1, n_classes):
+            raise errors.BundleIncompatible(
+                f"{spec.file} gives shape {given.shape}, not (1, {n_classes}): a probability for each class."
+            )
+        if not (np.isfinite(given).all() and abs(float(given.sum()) - 1) < 1e-3 and given.min() >= 0):
+            raise errors.BundleIncompatible(f"{spec.file} gives no probabilities that add up to 1.")
+
+    def vote(self, samples: Float32, events: Sequence[CoughEvent], embeddings: Float32) -> Float64:
+        """(n_classes,) probabilities for one recording."""
+        if self.spec.hears == "embeddings":
+            heard = embeddings.mean(axis=0, keepdims=True, dtype=np.float64).astype(np.float32)
+            return geometric_mean(self._run(heard))
+        if self.spec.hears == "recording":
+            return geometric_mean(self._run(samples[None]))
+        # One at a time, so that an answer never depends on what it was batched with.
+        rows = [self._run(cut_window(samples, event, self.window)[None])[0] for event in events]
+        return geometric_mean(rows)
+
+    def _run(self, inputs: Float32) -> Float32:
+        out: Float32 = self._session.run(None, {self._input: inputs})[0]
+        return out
+
+
+class Diagnosis:
+    """All conditions of a bundle. Safe to share between threads.
+
+    Raises
+    ------
+    BundleIncompatible : a voter's graph does not fit
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        self._heads: list[tuple[ConditionSpec, ort.InferenceSession]] = [
-            (spec, bundle.session(spec.file)) for spec in bundle.spec.conditions
+        self.conditions: list[tuple[ConditionSpec, tuple[Voter, ...]]] = [
+            (spec, tuple(Voter(bundle, voter, n_classes=len(spec.classes)) for voter in spec.voters))
+            for spec in bundle.spec.conditions
         ]
-        probe = np.zeros((1, bundle.spec.encoder.embedding_size), np.float32)
-        for spec, session in self._heads:
-            try:
-                shape = _run(session, probe).shape
-            except Exception as error:  # ONNX Runtime raises half a dozen unrelated types
-                raise errors.BundleIncompatible(f"{spec.file} does not take embeddings.") from error
-            if shape != (1, 1):
-                raise errors.BundleIncompatible(f"{spec.file} gives shape {shape}, not (1, 1).")
 
     def answer(
         self,
+        samples: Float32,
+        events: Sequence[CoughEvent],
         embeddings: Float32,
         quality: QualityReport,
         *,
@@ -94,51 +91,20 @@ class Diagnosis:
 
         Parameters
         ----------
-        embeddings : (n_events, embedding_size) float32, at least one row; their mean is judged
+        samples : (n_samples,) float32 mono 16 kHz
+        events : the coughs in it, at least one
+        embeddings : (n_events, embedding_size) float32
         quality : says which domain the recording belongs to
         symptoms : what the person says; answered beside the sound, never mixed into it
-        prevalence : for the symptoms' probability, between 0 and 1
+        prevalence : share of people like this one who have the condition, between 0 and 1
         """
-        if not len(embeddings):
-            raise ValueError("there is no embedding to judge; a recording without coughs has no answer")
-        mean = embeddings.mean(axis=0, keepdims=True, dtype=np.float64).astype(np.float32)
+        if not len(events) or len(events) != len(embeddings):
+            raise ValueError("each cough needs its embedding; a recording without coughs has no answer")
         answers = []
-        for spec, session in self._heads:
-            judged = _judge(spec, float(_run(session, mean)[0, 0]), quality)
+        for spec, voters in self.conditions:
+            said = None
             if spec.symptoms is not None and symptoms is not None:
                 said = answer_symptoms(spec.symptoms, symptoms, prevalence=prevalence)
-                judged = judged.model_copy(update={"symptoms": said})
-            answers.append(judged)
+            votes = {voter.spec.name: voter.vote(samples, events, embeddings) for voter in voters}
+            answers.append(decide(spec, votes, band=quality.band, prevalence=prevalence, symptoms=said))
         return tuple(answers)
-
-
-def _run(session: ort.InferenceSession, embeddings: Float32) -> Float32:
-    out: Float32 = session.run(None, {session.get_inputs()[0].name: embeddings})[0]
-    return out
-
-
-def _judge(spec: ConditionSpec, probability: float, quality: QualityReport) -> ConditionAnswer:
-    chosen = prediction_set(probability, spec.conformal_quantiles)
-    reasons: list[Abstention] = []
-    if not spec.answers:
-        reasons.append("insufficient_evidence")
-    if quality.band not in spec.bands:
-        reasons.append("outside_domain")
-    if len(chosen) != 1:
-        reasons.append("uncertain" if chosen else "unlike_any_class")
-    return ConditionAnswer(
-        name=spec.name,
-        title=spec.title,
-        answer=ABSTAIN if reasons else spec.classes[chosen[0]],
-        probability=probability,
-        prediction_set=tuple(spec.classes[c] for c in chosen),
-        coverage=spec.conformal_coverage,
-        abstained_because=tuple(reasons),
-        evidence=spec.evidence,
-    )
-
-
-def prediction_set(probability: float, quantiles: tuple[float, float]) -> tuple[int, ...]:
-    """Classes (0, 1) whose nonconformity, 1 - their probability, is within their quantile."""
-    nonconformity = (probability, 1.0 - probability)
-    return tuple(c for c in (0, 1) if nonconformity[c] <= quantiles[c])

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
 from cough.audio import AudioSource, DecodeLimits, SourceInfo, Waveform, decode
-from cough.bundle import Bundle, load_bundle
-from cough.diagnosis import ConditionAnswer, Diagnosis
+from cough.bundle import Bundle, ConditionSpec, load_bundle
+from cough.diagnosis import Diagnosis
 from cough.encoder import Encoder
 from cough.gate import CoughEvent, CoughGate
+from cough.mediator import ConditionAnswer, combine_all
 from cough.messages import NOTICE, NOTICE_CODE
 from cough.quality import QualityConfig, QualityReport, Reason, assess, judge
 from cough.symptoms import SymptomAnswers
@@ -63,6 +65,24 @@ class ScreeningResult(BaseModel):
     source: SourceInfo
     model: Model
     timings_ms: dict[str, float]
+    notice: Literal["research_only_not_a_diagnosis"] = NOTICE_CODE
+    notice_text: str = NOTICE
+
+
+class PersonResult(BaseModel):
+    """The answer for one person from several recordings; each recording's own result is kept.
+
+    Recordings to be made again are not counted; ``rerecord`` means that none was usable.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    outcome: Outcome
+    n_counted: int
+    """Recordings in which coughs were measured."""
+    conditions: tuple[ConditionAnswer, ...]
+    recordings: tuple[ScreeningResult, ...]
     notice: Literal["research_only_not_a_diagnosis"] = NOTICE_CODE
     notice_text: str = NOTICE
 
@@ -128,7 +148,14 @@ class Screener:
         if not turned_away:
             embeddings = self.encoder.embed(waveform.samples, gated.events)
             clock.lap("encoder")
-            conditions = self.diagnosis.answer(embeddings, quality, symptoms=symptoms, prevalence=prevalence)
+            conditions = self.diagnosis.answer(
+                waveform.samples,
+                gated.events,
+                embeddings,
+                quality,
+                symptoms=symptoms,
+                prevalence=prevalence,
+            )
             clock.lap("diagnosis")
         outcome: Outcome = "rerecord" if turned_away else _answered(conditions)
         return ScreeningResult(
@@ -142,6 +169,46 @@ class Screener:
             model=self.model,
             timings_ms=clock.total(),
         )
+
+    def screen_person(
+        self,
+        sources: Sequence[AudioSource | Waveform],
+        *,
+        symptoms: SymptomAnswers | None = None,
+        prevalence: float | None = None,
+    ) -> PersonResult:
+        """Screen several recordings of one person; the rules are in ``cough.mediator``.
+
+        Raises
+        ------
+        InputError : a recording cannot be decoded
+        ValueError : no recordings
+        """
+        results = [self.screen(source, symptoms=symptoms, prevalence=prevalence) for source in sources]
+        return combine(self.bundle.spec.conditions, results)
+
+
+def combine(conditions: Sequence[ConditionSpec], results: Sequence[ScreeningResult]) -> PersonResult:
+    """One person's answer from results of one bundle.
+
+    Parameters
+    ----------
+    conditions : of that bundle
+
+    Raises
+    ------
+    ValueError : no results
+    """
+    if not results:
+        raise ValueError("there is no recording to combine")
+    counted = [result.conditions for result in results if result.outcome != "rerecord"]
+    answers = combine_all(conditions, counted) if counted else ()
+    return PersonResult(
+        outcome=_answered(answers) if counted else "rerecord",
+        n_counted=len(counted),
+        conditions=answers,
+        recordings=tuple(results),
+    )
 
 
 def _answered(conditions: tuple[ConditionAnswer, ...]) -> Outcome:

@@ -10,9 +10,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from cough.gate import CoughEvent
+from cough.mediator import ConditionAnswer
 from cough.messages import NOTICE, NOTICE_CODE
 from cough.quality import QualityReport, Reason
-from cough.screener import SCHEMA_VERSION, Model, ScreeningResult
+from cough.screener import SCHEMA_VERSION, Model, Outcome, ScreeningResult
 from cough.symptoms import SymptomAnswers
 
 
@@ -81,12 +82,15 @@ class GateAnswer(_Wire):
 
 
 class ScreeningSet(_Wire):
-    """The answer to several recordings in one request: each on its own, in the order sent.
-
-    Nothing is combined across them: the library has no rule for that yet.
-    """
+    """The answer to several recordings of one person: together, and each on its own in the order sent."""
 
     schema_version: Literal["1.0"] = SCHEMA_VERSION
+    outcome: Outcome
+    """Of the person; ``rerecord`` where no recording was usable."""
+    n_counted: int
+    """Recordings in which coughs were measured."""
+    conditions: tuple[ConditionAnswer, ...]
+    """The person's answers; the rules are in ``cough.mediator``."""
     recordings: tuple[ScreeningResult | Problem, ...]
     notice: Literal["research_only_not_a_diagnosis"] = NOTICE_CODE
     notice_text: str = NOTICE
@@ -115,7 +119,9 @@ class Uses(_Wire):
 class InstalledCondition(_Wire):
     name: str
     title: str
-    classes: tuple[str, str]
+    classes: tuple[str, ...]
+    voters: tuple[str, ...]
+    """Independent models of the sound."""
     answers: bool
     """False: it always abstains, because its evidence does not carry an answer."""
     policy: str

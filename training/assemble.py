@@ -16,7 +16,6 @@ from cough.bundle import (
     MANIFEST,
     Bundle,
     BundleSpec,
-    ConditionSpec,
     EncoderSpec,
     GateSpec,
     TrainingRecord,
@@ -31,20 +30,24 @@ from cough.evaluation.metrics import (
     specificity_at_sensitivity,
 )
 from cough.gate import CoughGate
+from cough.manifest import Manifest
 from cough.messages import RE_RECORD
 from cough.quality import assess, judge
 from training.calibration import calibrate_on_heldout
+from training.condition import read_condition, train_condition, with_condition
 from training.config import TrainingConfig
 from training.corpus import VOCAL_HARD, Corpus, Teacher
 from training.export import check_parity, export_encoder, export_gate, gate_module
-from training.heads import COVERAGE, collect, covid_rows, train_head
 from training.loso import Heldout
 from training.networks import GATE_HOP_S, EncoderNetwork, GateNetwork
 from training.probe import esc50_probe
+from training.recordings import collect
 from training.scoring import HOP
+from training.stages import PROJECT
 from training.symptoms import train_symptoms
 from training.waves import Waves
 
+COVID19 = PROJECT / "training" / "covid19.toml"
 EXIT_RATIO = 0.5
 """An event ends where frames fall below this share of the threshold."""
 
@@ -110,9 +113,7 @@ def assemble(
         teacher_sha256=parts.teacher.sha256,
         kept=_provenance(parts.gate.spec) if isinstance(parts.gate, Bundle) else {},
     )
-    draft = _bundle(contents, gate_spec, encoder_spec, (), record, {"gate": {}, "encoder": {}})
-    condition, head_onnx, head_figures = _covid(parts, config, draft)
-    contents[condition.file] = head_onnx
+    draft = _bundle(contents, gate_spec, encoder_spec, record, {"gate": {}, "encoder": {}})
     metrics: dict[str, Any] = {
         "gate": {**gate_figures, "fold_5": _gate_figures(parts, config, CoughGate(draft))},
         "quality": _quality_figures(parts, config, CoughGate(draft)),
@@ -122,15 +123,14 @@ def assemble(
                 parts.corpus, parts.waves, parts.teacher, Encoder(draft), test_fold=config.test_fold
             ),
         },
-        condition.name: head_figures,
         "training": {
             "wall_s": round(sum(took_s.values())),
             **{f"{stage}_s": round(seconds) for stage, seconds in took_s.items()},
             "threads": config.threads,
         },
     }
-    final = _bundle(contents, gate_spec, encoder_spec, (condition,), record, metrics)
-    for name, content in contents.items():
+    final = _with_covid19(parts, config, _bundle(contents, gate_spec, encoder_spec, record, metrics))
+    for name, content in final.contents.items():
         (out / name).write_bytes(content)
     (out / MANIFEST).write_text(json.dumps(final.spec.model_dump(mode="json"), indent=1) + "\n")
     load_bundle(out)
@@ -140,7 +140,6 @@ def _bundle(
     contents: dict[str, bytes],
     gate: GateSpec,
     encoder: EncoderSpec,
-    conditions: tuple[ConditionSpec, ...],
     record: TrainingRecord,
     metrics: dict[str, Any],
 ) -> Bundle:
@@ -153,7 +152,7 @@ def _bundle(
         files=files,
         gate=gate,
         encoder=encoder,
-        conditions=conditions,
+        conditions=(),
         training=record,
         metrics=metrics,
     )
@@ -201,37 +200,18 @@ def _provenance(spec: BundleSpec) -> dict[str, Any]:
     }
 
 
-def _covid(
-    parts: Parts, config: TrainingConfig, draft: Bundle
-) -> tuple[ConditionSpec, bytes, dict[str, object]]:
-    rows, labels = covid_rows(parts.corpus, licences=config.licences)
-    data = collect(parts.corpus, parts.waves, rows, labels, CoughGate(draft), Encoder(draft))
-    test_set = f"covid19-cough call centre, fold {config.test_fold}, status as the corpus states it"
-    head = train_head(data, test_fold=config.test_fold, test_set=test_set, seed=config.seed)
-    margin = head.figures["out_of_fold"]["margin_over_levels_95"]  # type: ignore[index]
-    metadata = parts.corpus.root / "metadata"
-    spec = ConditionSpec(
-        name="covid19",
-        title="COVID-19, from the sound of the cough alone",
-        file="covid19.onnx",
-        classes=("negative", "positive"),
-        encoder_sha256=draft.spec.files["encoder.onnx"],
-        calibration="Platt scaling on half the out-of-fold scores of the training folds, in the head.",
-        conformal_coverage=COVERAGE,
-        conformal_quantiles=head.conformal_quantiles,
-        conformal_chosen="Calibrated probabilities of the other half of those scores, one quantile a class.",
-        bands=("telephone",),
-        answers=head.answers,
-        policy=(
-            "Answers only telephone-band recordings with a single class in the conformal set, and only if "
-            "the lower 95 % group-bootstrap bound of (AUROC - level-only AUROC), out of fold on the training "
-            "folds, is above 0 and the test fold does not contradict it. Measured out of fold: "
-            f"{margin[0]} to {margin[1]}; so it {'answers' if head.answers else 'always abstains'}."
-        ),
-        evidence=head.evidence,
-        symptoms=train_symptoms(metadata) if metadata.is_dir() else None,
+def _with_covid19(parts: Parts, config: TrainingConfig, bundle: Bundle) -> Bundle:
+    """The bundle with the shipped condition, trained on what the tier of licences has."""
+    condition = read_condition(COVID19).model_copy(
+        update={"seed": config.seed, "test_fold": str(config.test_fold)}
     )
-    return spec, head.onnx, head.figures
+    if config.licences == "open":
+        where = {**condition.where, "licence_class": "open"}
+        condition = condition.model_copy(update={"where": where})
+    data = collect(Manifest.open(parts.corpus.root), condition, bundle)
+    metadata = parts.corpus.root / "metadata"
+    symptoms = train_symptoms(metadata) if metadata.is_dir() else None
+    return with_condition(bundle, train_condition(condition, data, bundle, symptoms=symptoms))
 
 
 def _gate_figures(parts: Parts, config: TrainingConfig, gate: CoughGate) -> dict[str, Any]:

@@ -178,14 +178,17 @@ def _thresholds(spec: BundleSpec) -> dict[str, dict[str, Any]]:
     for c in spec.conditions:
         chosen[c.name] = {
             "threshold": None,
-            "chosen": f"{c.conformal_coverage:.0%} conformal sets. {c.conformal_chosen}",
-            "calibration": c.calibration,
+            "chosen": f"{c.mediator.conformal_coverage:.0%} conformal sets. {c.mediator.chosen}",
+            "calibration": " ".join(dict.fromkeys(voter.calibration for voter in c.voters)),
         }
     return chosen
 
 
 def _condition(c: ConditionSpec) -> dict[str, Any]:
-    return c.model_dump(mode="json", include={"name", "title", "bands", "answers", "policy", "evidence"})
+    facts = c.model_dump(mode="json", include={"name", "title", "bands", "answers", "policy", "evidence"})
+    voters = [v.model_dump(mode="json", include={"name", "method", "evidence"}) for v in c.voters]
+    covered = {band: {"n": n, "share": share} for band, (n, share) in c.mediator.coverage_by_band.items()}
+    return {**facts, "voters": voters, "coverage_by_band": covered}
 
 
 def _figures(node: dict[str, Any], *, path: str = "", test_set: str = "") -> Iterator[dict[str, Any]]:
@@ -327,10 +330,22 @@ def _condition_blocks(condition: dict[str, Any]) -> list[str]:
         ),
         ("sound minus levels", interval(evidence["margin_95"])),
     ]
+    rows[1:1] = [
+        (f"voter `{v['name']}`: {v['method']}", _valued(v["evidence"]["auroc"], v["evidence"]["auroc_95"]))
+        for v in condition["voters"]
+        if v["evidence"]
+    ]
+    covered = "; ".join(
+        f"{band} band {facts['share']:.1%} of {facts['n']}"
+        for band, facts in condition["coverage_by_band"].items()
+    )
     return [
         f"{evidence['n_recordings']} recordings, {evidence['n_positive']} of them positive: "
         f"{evidence['test_set']}. Intervals: 95 %, by groups.",
         _table(("", "AUROC"), rows),
+        f"Sensitivity {number(evidence['sensitivity'])}, specificity {number(evidence['specificity'])} for a "
+        f"call at one half; expected calibration error {number(evidence['expected_calibration_error'])}. "
+        f"The conformal set held the truth in: {covered or 'not measured'}.",
         condition["policy"],
     ]
 

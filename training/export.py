@@ -54,29 +54,35 @@ def export_encoder(network: EncoderNetwork, *, window: int) -> bytes:
     return _export(network.eval(), "wave", "embedding", samples=window)
 
 
-def export_head(weight: np.ndarray, bias: float, *, name: str) -> bytes:
-    """ONNX of (batch, n) -> (batch, 1): one Gemm and a Sigmoid, written by hand.
+def export_head(weight: np.ndarray, bias: np.ndarray) -> bytes:
+    """ONNX of (batch, n) -> (batch, n_classes): one Gemm and a Softmax, written by hand.
 
     Converters of whole scikit-learn pipelines have been seen to change calibrated probabilities;
-    scaling and calibration are therefore folded into ``weight`` (n,) and ``bias`` beforehand.
+    scaling and calibration are therefore folded into ``weight`` (n_classes, n) and ``bias``
+    (n_classes,) beforehand.
     """
-    n = len(weight)
+    n_classes, n = weight.shape
     graph = helper.make_graph(
         [
-            helper.make_node("Gemm", ["embedding", "weight", "bias"], ["logit"]),
-            helper.make_node("Sigmoid", ["logit"], ["probability"]),
+            helper.make_node("Gemm", ["embedding", "weight", "bias"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["probability"], axis=1),
         ],
-        name,
+        "head",
         [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", n])],
-        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["batch", 1])],
+        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["batch", n_classes])],
         [
-            helper.make_tensor("weight", TensorProto.FLOAT, [n, 1], weight.astype(np.float32).tolist()),
-            helper.make_tensor("bias", TensorProto.FLOAT, [1], [float(bias)]),
+            helper.make_tensor("weight", TensorProto.FLOAT, [n, n_classes], weight.T.ravel().tolist()),
+            helper.make_tensor("bias", TensorProto.FLOAT, [n_classes], np.asarray(bias).tolist()),
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
     onnx.checker.check_model(model)
     return model.SerializeToString()
+
+
+def export_voter(module: nn.Module, *, window: int) -> bytes:
+    """ONNX of (batch, window) -> (batch, n_classes)."""
+    return _export(module.eval(), "wave", "probability", samples=window)
 
 
 def _export(module: nn.Module, input_name: str, output_name: str, *, samples: int | str) -> bytes:

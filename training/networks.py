@@ -6,7 +6,9 @@ CPU thread on a phone or a small server.
 
 from __future__ import annotations
 
+import onnx
 import torch
+from onnx import numpy_helper
 from torch import Tensor, nn
 
 from training.frontend import FRAME_S, LocalLevel, LogMel
@@ -154,3 +156,47 @@ class EncoderNetwork(nn.Module):
     def forward(self, wave: Tensor) -> Tensor:
         """(batch, n_samples) -> (batch, embedding_size), rows of unit length."""
         return self.embed(self.features(wave))
+
+
+def unfold_encoder(onnx_file: bytes) -> EncoderNetwork:
+    """The encoder of a bundle as a network that can be trained further.
+
+    Export has folded batch norm into the convolutions before it; so it is here, with identities in
+    its place. The teacher heads are not in the file and come out untrained.
+
+    Raises
+    ------
+    ValueError : the file is not an export of ``EncoderNetwork``
+    """
+    graph = onnx.load_from_string(onnx_file).graph
+    known = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    layers = [
+        [torch.tensor(known[name]) for name in node.input[1:] if name in known]
+        for node in graph.node
+        if node.op_type in ("Conv", "Gemm")
+    ]
+    layers = [layer for layer in layers if len(layer) == 2]
+    if not layers or layers[-1][0].ndim != 2:
+        raise ValueError("the encoder is not an export of EncoderNetwork")
+    network = EncoderNetwork(
+        width=len(layers[0][0]), embedding_size=len(layers[-1][0]), n_teacher_classes=1, teacher_size=1
+    )
+    _fold_norms(network)
+    targets = [m for m in network.modules() if isinstance(m, nn.Conv1d | nn.Conv2d)] + [network.project]
+    if [tuple(t.weight.shape) for t in targets] != [tuple(weight.shape) for weight, _ in layers]:
+        raise ValueError("the encoder is not an export of EncoderNetwork")
+    with torch.no_grad():
+        for target, (weight, bias) in zip(targets, layers, strict=True):
+            target.weight.copy_(weight)
+            target.bias.copy_(bias)
+    return network.eval()
+
+
+def _fold_norms(network: nn.Module) -> None:
+    """A bias for every convolution that a batch norm follows, and nothing in the norm's place."""
+    for block in [m for m in network.modules() if isinstance(m, nn.Sequential)]:
+        for i in range(len(block) - 1):
+            conv, norm = block[i], block[i + 1]
+            if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d) and isinstance(conv, nn.Conv1d | nn.Conv2d):
+                conv.bias = nn.Parameter(torch.zeros(conv.out_channels))
+                block[i + 1] = nn.Identity()

@@ -135,6 +135,16 @@ def verdict(name: str, result: ScreeningResult) -> str:
             f"on its test set AUROC {condition.evidence.auroc:.2f}, "
             f"levels alone {condition.evidence.level_only_auroc:.2f}"
         )
+        votes = ", ".join(
+            f"{voter.name} {1 - next(iter(voter.probabilities.values())):.2f}" for voter in condition.voters
+        )
+        lines.append(f"    voters: {votes}")
+        if condition.predictive_values is not None:
+            values = condition.predictive_values
+            lines.append(
+                f"    at prevalence {values.prevalence:.2f} a call at one half would have PPV "
+                f"{values.positive:.2f}, NPV {values.negative:.2f}"
+            )
         if condition.symptoms is not None:
             said = condition.symptoms
             shares = ", ".join(f"{name} {share:+.2f}" for name, share in said.contributions.items())
@@ -142,4 +152,7 @@ def verdict(name: str, result: ScreeningResult) -> str:
                 f"  {condition.title.split(',')[0]}, from the answers alone: probability "
                 f"{said.probability:.2f} at prevalence {said.prevalence:.2f}; log-odds: {shares}"
             )
+        if condition.fused is not None:
+            heard = "both" if condition.fused.sound_counts else "answers only, the sound adds too little"
+            lines.append(f"    together: probability {condition.fused.probability:.2f} ({heard})")
     return "\n".join(lines)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from cough.audio import SAMPLE_RATE_HZ, Float32
+from cough.gate import CoughEvent
 
 LEVEL_STATISTICS = (
     "duration_s",
@@ -50,3 +53,36 @@ def level_statistics(samples: Float32) -> npt.NDArray[np.float64]:
             np.quantile(levels, 0.95) - np.quantile(levels, 0.05),
         ]
     )
+
+
+BACKGROUND_BANDS = 16
+
+
+def background_statistics(samples: Float32, events: Sequence[CoughEvent]) -> npt.NDArray[np.float64]:
+    """What the line and the room tell without a cough: the spectrum of everything between the events.
+
+    Parameters
+    ----------
+    samples : (n_samples,) float32 mono 16 kHz
+    events : the coughs, left out with 0.2 s around each
+
+    Returns
+    -------
+    (17,) float64: share of the recording that is left, then the mean level (dB) in 16 bands of 500 Hz,
+    less their mean; zeros where less than 0.1 s is left
+    """
+    quiet = np.ones(len(samples), bool)
+    for event in events:
+        first = max(0, round((event.start_s - 0.2) * SAMPLE_RATE_HZ))
+        quiet[first : round((event.end_s + 0.2) * SAMPLE_RATE_HZ)] = False
+    rest = samples[quiet].astype(np.float64)
+    out = np.zeros(1 + BACKGROUND_BANDS)
+    out[0] = len(rest) / max(1, len(samples))
+    if len(rest) < SAMPLE_RATE_HZ // 10:
+        return out
+    size = 512
+    frames = rest[: len(rest) // size * size].reshape(-1, size) * np.hanning(size)
+    power = np.square(np.abs(np.fft.rfft(frames))).mean(axis=0)[1:]
+    level = 10 * np.log10(power.reshape(BACKGROUND_BANDS, -1).mean(axis=1) + 1e-12)
+    out[1:] = level - level.mean()
+    return out

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from cough import errors
-from cough.diagnosis import WHY
+from cough.mediator import WHY
 from cough.messages import NOTICE, RE_RECORD
 from cough.wire import InstalledCondition, InstalledModel, Models, Reasons, Uses
 from serving.access import caller
@@ -26,6 +26,7 @@ async def list_models(service: Annotated[Service, Depends(Service.of)]) -> Model
             name=condition.name,
             title=condition.title,
             classes=condition.classes,
+            voters=tuple(voter.name for voter in condition.voters),
             answers=condition.answers,
             policy=condition.policy,
         )
@@ -36,7 +37,7 @@ async def list_models(service: Annotated[Service, Depends(Service.of)]) -> Model
         model=service.model,
         gate_threshold=spec.gate.threshold,
         conditions=conditions,
-        uses=Uses(metadata=asks, prevalence=asks, combines_recordings=False),
+        uses=Uses(metadata=asks, prevalence=bool(spec.conditions), combines_recordings=True),
         licences=spec.training.licences,
     )
     return Models(models=(installed,))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 
-from cough.screener import ScreeningResult
+from cough.bundle import ConditionSpec
+from cough.screener import ScreeningResult, combine
 from cough.wire import ScreeningSet
 from serving.access import admitted
 from serving.facts import Facts, facts_of
@@ -63,9 +65,10 @@ async def create_screening(
 
     One `file` is answered by a `ScreeningResult`: `outcome` is `screened`, `inconclusive` or
     `rerecord`; with `rerecord`, `reasons` says what to do. Several are answered by a
-    `ScreeningSet`, each on its own and in order, with a problem in the place of one that cannot be
-    measured. `metadata` and `prevalence` are checked; `GET /v1/models` says whether the installed
-    bundle `uses` them, and `Cough-Unused-Input` names those of a request that it did not use.
+    `ScreeningSet`: the person's answer, and each recording on its own and in order, with a problem in
+    the place of one that cannot be measured. `metadata` and `prevalence` are checked;
+    `GET /v1/models` says whether the installed bundle `uses` them, and `Cough-Unused-Input` names
+    those of a request that it did not use.
     Never a diagnosis.
     """
     facts = facts_of(request.scope)
@@ -74,7 +77,7 @@ async def create_screening(
         frames = await service.measure_all("screen", upload.recordings, facts, upload.asked())
         if len(frames) == 1:
             return only(frames[0])
-        return _several(request, frames)
+        return _several(request, frames, service.spec.conditions)
 
     # Without a key a caller is not told apart by address: a phone has another one after it lost its
     # network, and who knows another's Idempotency-Key and recording learns nothing from the answer.
@@ -91,7 +94,11 @@ def _unused(upload: Upload, answer: str) -> list[str]:
         return []
     table = json.loads(answer)
     results = table.get("recordings", [table])
-    used = any(c.get("symptoms") for result in results for c in result.get("conditions", ()))
+    used = any(
+        c.get("symptoms") or c.get("predictive_values")
+        for result in results
+        for c in result.get("conditions", ())
+    )
     return [] if used else sorted(upload.fields)
 
 
@@ -112,7 +119,7 @@ def answered(answer: str, facts: Facts, *, unused: list[str] | None = None) -> R
     return Response(answer, media_type="application/json", headers=headers)
 
 
-def _several(request: Request, frames: list[Frame]) -> str:
+def _several(request: Request, frames: list[Frame], conditions: Sequence[ConditionSpec]) -> str:
     recordings: list[dict[str, Any]] = []
     for frame in frames:
         try:
@@ -122,5 +129,12 @@ def _several(request: Request, frames: list[Frame]) -> str:
                 request.scope, status=error.status_code, code=error.code, detail=str(error.detail)
             )
             recordings.append(refusal.model_dump())
-    empty = ScreeningSet(recordings=()).model_dump()
-    return json.dumps({**empty, "recordings": recordings})
+    results = [ScreeningResult.model_validate(r) for r in recordings if "outcome" in r]
+    person = combine(conditions, results) if results else None
+    answer = ScreeningSet(
+        outcome=person.outcome if person else "rerecord",
+        n_counted=person.n_counted if person else 0,
+        conditions=person.conditions if person else (),
+        recordings=(),
+    ).model_dump(mode="json")
+    return json.dumps({**answer, "recordings": recordings})

@@ -61,6 +61,8 @@ function basisSection(basis, conditions, metadataUnused, said, texts) {
   const section = make("div", { class: "basis" }, make("h3", {}, texts.say(`basis.${basis}`)));
   if (basis === "symptoms" && said.length) {
     section.append(...said.map((condition) => symptomPart(condition, texts)));
+  } else if (basis === "both" && said.some(({ fused }) => fused)) {
+    section.append(...said.filter(({ fused }) => fused).map((condition) => fusedPart(condition, texts)));
   } else if (!conditions.length) {
     section.classList.add("absent");
     const why = [texts.say("basis.not_answered")];
@@ -87,6 +89,18 @@ function symptomPart(condition, texts) {
     make("p", { class: "statement" }, make("strong", {}, `${nameOf(condition, texts)}:`), " ", texts.say("basis.symptoms_say", values)),
     make("ul", { class: "why" }, ...shares),
     make("p", { class: "why" }, texts.say("basis.symptoms_caveat")),
+  );
+}
+
+/** Sound and answers together: a probability and what it rests on; never what decides. */
+function fusedPart(condition, texts) {
+  const { probability, prevalence, sound_counts: counts } = condition.fused;
+  const values = { probability: texts.percent(probability), prevalence: texts.percent(prevalence) };
+  return make(
+    "div",
+    { class: "condition" },
+    make("p", { class: "statement" }, make("strong", {}, `${nameOf(condition, texts)}:`), " ", texts.say("basis.both_say", values)),
+    make("p", { class: "why" }, texts.say(counts ? "basis.both_assumes" : "basis.both_symptoms_only")),
   );
 }
 
@@ -153,6 +167,9 @@ function conditionTable(condition, positive, texts, say) {
   const of = { class: positive, set: evidence.test_set };
   return table(say("evidence", { condition: nameOf(condition, texts) }), [
     [say("probability", of), texts.percent(probability) + caveat],
+    ...condition.voters.map(({ name, probabilities }) => {
+      return [say("voter", { name }), texts.percent(1 - Object.values(probabilities)[0])];
+    }),
     [say("set"), say("set_value", { set: possible.join(", ") || say("none"), coverage: texts.percent(coverage) })],
     [say("auroc"), measured(evidence.auroc, evidence.auroc_95)],
     [say("level_only"), measured(evidence.level_only_auroc, evidence.level_only_auroc_95)],

@@ -15,6 +15,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from cough import errors
+from cough.audio import Waveform
 from cough.bundle import DEFAULT_BUNDLE, load_bundle
 from cough.screener import Screener
 
@@ -42,7 +43,7 @@ def replace_file(folder: Path, name: str, content: bytes) -> None:
 def test_shipped_bundle_is_whole_small_and_says_where_it_came_from() -> None:
     bundle = load_bundle()
     size = sum(path.stat().st_size for path in DEFAULT_BUNDLE.iterdir())
-    assert size < 8_000_000
+    assert size < 16_000_000
     assert {p.suffix for p in DEFAULT_BUNDLE.iterdir()} == {".onnx", ".json", ".md"}
     record = bundle.spec.training
     assert len(record.data_hash) == 64
@@ -72,7 +73,7 @@ def test_missing_folder(tmp_path: Path) -> None:
         load_bundle(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("name", ["gate.onnx", "encoder.onnx", "covid19.onnx"])
+@pytest.mark.parametrize("name", ["gate.onnx", "encoder.onnx", "covid19.embedding.onnx"])
 def test_one_flipped_bit_is_noticed(folder: Path, name: str) -> None:
     content = bytearray((folder / name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -90,7 +91,7 @@ def test_an_unlisted_model_is_noticed(folder: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda table: table.update(format=2),
+        lambda table: table.update(format=1),
         lambda table: table.pop("gate"),
         lambda table: table["gate"].pop("threshold"),
         lambda table: table["gate"].update(threshold=1.5),
@@ -98,7 +99,12 @@ def test_an_unlisted_model_is_noticed(folder: Path) -> None:
         lambda table: table.update(sample_rate_hz=8_000),
         lambda table: table["gate"].update(file="other.onnx"),
         lambda table: table["files"].update({"../gate.onnx": "0" * 64}),
-        lambda table: table["conditions"][0].update(encoder_sha256="0" * 64),
+        lambda table: table["conditions"][0]["voters"][0].update(encoder_sha256="0" * 64),
+        lambda table: table["conditions"][0]["voters"][0].update(encoder_sha256=None),
+        lambda table: table["conditions"][0]["voters"][1].update(window_s=None),
+        lambda table: table["conditions"][0]["voters"].clear(),
+        lambda table: table["conditions"][0]["mediator"].update(shifts=[0.0]),
+        lambda table: table["conditions"][0]["voters"][1].update(name="embedding"),
     ],
     ids=[
         "format",
@@ -110,6 +116,11 @@ def test_an_unlisted_model_is_noticed(folder: Path) -> None:
         "unlisted",
         "path",
         "other encoder",
+        "no encoder",
+        "no window",
+        "no voter",
+        "shifts",
+        "two of a name",
     ],
 )
 def test_incompatible_descriptions(folder: Path, change: Edit) -> None:
@@ -125,12 +136,12 @@ def test_description_that_is_no_description(folder: Path, content: bytes) -> Non
         load_bundle(folder)
 
 
-@pytest.mark.parametrize("name", ["gate.onnx", "encoder.onnx", "covid19.onnx"])
+@pytest.mark.parametrize("name", ["gate.onnx", "encoder.onnx", "covid19.embedding.onnx"])
 def test_a_file_that_is_no_model_is_refused(folder: Path, name: str) -> None:
     replace_file(folder, name, b"not a model")
     if name == "encoder.onnx":
         digest = hashlib.sha256(b"not a model").hexdigest()
-        edit(folder, lambda table: table["conditions"][0].update(encoder_sha256=digest))
+        edit(folder, lambda table: table["conditions"][0]["voters"][0].update(encoder_sha256=digest))
     with pytest.raises(errors.BundleIncompatible, match=name):
         Screener(folder)
 
@@ -149,36 +160,99 @@ def test_wrong_encoder_shape_is_refused(folder: Path, change: dict[str, float]) 
         Screener(folder)
 
 
-def test_own_head_drops_in_without_code(folder: Path, bout: np.ndarray) -> None:
-    """A user's ONNX, declared in ``bundle.json``, is one more condition in the answer."""
-    size = load_bundle(folder).spec.encoder.embedding_size
+def constant(shape_in: list[object], probabilities: list[float]) -> bytes:
+    """A graph that reads its input and always gives the same row."""
+    n = len(probabilities)
     graph = helper.make_graph(
         [
-            helper.make_node("Gemm", ["x", "w", "b"], ["z"]),
-            helper.make_node("Sigmoid", ["z"], ["p"]),
+            helper.make_node("ReduceMean", ["x"], ["m"], keepdims=1),
+            helper.make_node("Mul", ["m", "zero"], ["z"]),
+            helper.make_node("Add", ["z", "row"], ["p"]),
         ],
         "always",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", size])],
-        [helper.make_tensor_value_info("p", TensorProto.FLOAT, ["batch", 1])],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape_in)],
+        [helper.make_tensor_value_info("p", TensorProto.FLOAT, [1, n])],
         [
-            helper.make_tensor("w", TensorProto.FLOAT, [size, 1], [0.0] * size),
-            helper.make_tensor("b", TensorProto.FLOAT, [1], [3.0]),
+            helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0]),
+            helper.make_tensor("row", TensorProto.FLOAT, [1, n], probabilities),
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.checker.check_model(model)
-    replace_file(folder, "own.onnx", model.SerializeToString())
+    return bytes(model.SerializeToString())
 
-    def declare(table: dict[str, Any]) -> None:
-        own = dict(table["conditions"][0], name="own", file="own.onnx", title="Own", answers=True)
-        own.update(bands=["telephone", "wide"], conformal_quantiles=[0.2, 0.2], classes=["no", "yes"])
+
+def declare(folder: Path, voters: list[dict[str, Any]], **changes: Any) -> None:
+    """Add a condition ``own`` with these voters, answering where it may."""
+
+    def change(table: dict[str, Any]) -> None:
+        own = json.loads(json.dumps(table["conditions"][0]))
+        method = {"method": "made for a test", "calibration": "none"}
+        own.update(name="own", title="Own", answers=True, bands=["telephone", "wide"], symptoms=None)
+        own.update(classes=["no", "yes"], voters=[method | voter for voter in voters])
+        n = len(changes.get("classes", own["classes"]))
+        own["mediator"].update(slope=1.0, shifts=[0.0] * n, conformal_quantiles=[0.4] * n)
+        own.update(changes)
         table["conditions"].append(own)
         table["metrics"]["own"] = {"none": "made for a test"}
 
-    edit(folder, declare)
-    from cough.audio import Waveform
+    edit(folder, change)
 
+
+def own_voters(folder: Path, *rows: list[float]) -> list[dict[str, Any]]:
+    """One voter of each kind that hears, in turn; their files put into the folder."""
+    spec = load_bundle(folder).spec
+    kinds: list[dict[str, Any]] = [
+        {"hears": "embeddings", "encoder_sha256": spec.files[spec.encoder.file]},
+        {"hears": "coughs", "window_s": 0.5},
+        {"hears": "recording"},
+    ]
+    shapes: list[list[object]] = [["n", spec.encoder.embedding_size], ["n", 8_000], [1, "samples"]]
+    voters = []
+    for i, row in enumerate(rows):
+        replace_file(folder, f"own{i}.onnx", constant(shapes[i % 3], row))
+        voters.append({"name": f"voter {i}", "file": f"own{i}.onnx"} | kinds[i % 3])
+    return voters
+
+
+def test_own_voters_drop_in_without_code(folder: Path, bout: np.ndarray) -> None:
+    """A user's ONNX, declared in ``bundle.json``, is one more condition in the answer."""
+    declare(folder, own_voters(folder, [0.05, 0.95], [0.1, 0.9], [0.2, 0.8]))
     result = Screener(folder).screen(Waveform.from_samples(bout, rate_hz=16_000))
     assert result.outcome == "screened"
-    assert result.conditions[-1].answer == "yes"
-    assert result.conditions[-1].probability == pytest.approx(1 / (1 + np.exp(-3)), abs=1e-6)
+    answer = result.conditions[-1]
+    assert answer.answer == "yes"
+    odds = [0.95 / 0.05, 0.9 / 0.1, 0.8 / 0.2]
+    pooled = np.exp(np.mean(np.log(odds)))
+    assert answer.probability == pytest.approx(pooled / (1 + pooled), abs=1e-5)
+
+
+def test_own_voters_of_three_classes(folder: Path, bout: np.ndarray) -> None:
+    classes = ["healthy", "asthma", "pertussis"]
+    declare(folder, own_voters(folder, [0.1, 0.8, 0.1]), classes=classes)
+    answer = Screener(folder).screen(Waveform.from_samples(bout, rate_hz=16_000)).conditions[-1]
+    assert answer.answer == "asthma"
+    assert answer.probability == pytest.approx(0.9, abs=1e-5)
+    assert answer.probabilities == pytest.approx({"healthy": 0.1, "asthma": 0.8, "pertussis": 0.1}, abs=1e-5)
+
+
+def test_voters_that_disagree_do_not_answer(folder: Path, bout: np.ndarray) -> None:
+    declare(folder, own_voters(folder, [0.01, 0.99], [0.6, 0.4]))
+    answer = Screener(folder).screen(Waveform.from_samples(bout, rate_hz=16_000)).conditions[-1]
+    assert answer.prediction_set == ("yes",)
+    assert answer.abstained_because == ("voters_disagree",)
+
+
+@pytest.mark.parametrize("row", [[0.5], [0.2, 0.3, 0.5], [0.5, 0.9], [1.5, -0.5]], ids=str)
+def test_a_voter_that_gives_no_probabilities_is_refused(folder: Path, row: list[float]) -> None:
+    declare(folder, own_voters(folder, row))
+    with pytest.raises(errors.BundleIncompatible, match=r"own0\.onnx"):
+        Screener(folder)
+
+
+def test_a_voter_of_another_window_is_refused(folder: Path) -> None:
+    voters = own_voters(folder, [0.5, 0.5], [0.5, 0.5])
+    voters[1]["window_s"] = 0.75
+    declare(folder, voters)
+    with pytest.raises(errors.BundleIncompatible, match=r"own1\.onnx does not take coughs"):
+        Screener(folder)

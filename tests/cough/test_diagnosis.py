@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cough.audio import Waveform
 from cough.bundle import Bundle
-from cough.diagnosis import Diagnosis, prediction_set
+from cough.diagnosis import Diagnosis
 from cough.encoder import Encoder, cut_window
 from cough.gate import CoughEvent
 from cough.quality import assess
@@ -47,26 +45,29 @@ def test_level_does_not_reach_the_embedding(bundle: Bundle, bout: np.ndarray) ->
     np.testing.assert_allclose(loud, quiet, atol=0.02)
 
 
-def test_every_answer_stands_beside_its_evidence(bundle: Bundle, bout: np.ndarray) -> None:
-    embeddings = Encoder(bundle).embed(bout, [event(0.5, 0.9)])
+def test_every_answer_stands_beside_its_voters_and_evidence(bundle: Bundle, bout: np.ndarray) -> None:
+    events = [event(0.5, 0.9), event(2.6, 3.0)]
+    embeddings = Encoder(bundle).embed(bout, events)
     quality = assess(Waveform.from_samples(bout, rate_hz=16_000))
-    for answer in Diagnosis(bundle).answer(embeddings, quality):
-        assert 0 <= answer.probability <= 1
+    for spec, answer in zip(
+        bundle.spec.conditions, Diagnosis(bundle).answer(bout, events, embeddings, quality), strict=True
+    ):
+        assert [v.name for v in answer.voters] == [v.name for v in spec.voters]
+        for voter in answer.voters:
+            assert sum(voter.probabilities.values()) == pytest.approx(1)
+            assert voter.evidence is not None
+        assert sum(answer.probabilities.values()) == pytest.approx(1)
+        assert answer.probability == pytest.approx(1 - answer.probabilities[spec.classes[0]])
         assert 0 < answer.evidence.level_only_auroc < 1
         assert answer.evidence.auroc_95[0] <= answer.evidence.auroc <= answer.evidence.auroc_95[1]
         assert answer.abstained == (answer.answer == "inconclusive") == bool(answer.abstained_because)
-        if quality.band == "wide":
+        if quality.band not in spec.bands:
             assert "outside_domain" in answer.abstained_because
 
 
 def test_no_embedding_no_answer(bundle: Bundle, bout: np.ndarray) -> None:
     quality = assess(Waveform.from_samples(bout, rate_hz=16_000))
-    with pytest.raises(ValueError, match="no embedding"):
-        Diagnosis(bundle).answer(np.zeros((0, bundle.spec.encoder.embedding_size), np.float32), quality)
-
-
-@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
-def test_set_holds_what_is_close_enough(probability: float, negative: float, positive: float) -> None:
-    chosen = prediction_set(probability, (negative, positive))
-    assert (0 in chosen) == (probability <= negative)
-    assert (1 in chosen) == (1 - probability <= positive)
+    with pytest.raises(ValueError, match="embedding"):
+        Diagnosis(bundle).answer(
+            bout, [], np.zeros((0, bundle.spec.encoder.embedding_size), np.float32), quality
+        )

@@ -21,7 +21,7 @@ from cough.bundle import DEFAULT_BUNDLE, load_bundle
         ("gate", {"hop_s": float("inf")}),
         ("gate", {"merge_gap_s": 0.0}),
         ("encoder", {"window_s": float("inf")}),
-        ("condition", {"conformal_quantiles": [7, -3]}),
+        ("mediator", {"conformal_quantiles": [7, -3]}),
         ("condition", {"classes": ["same", "same"]}),
         ("condition", {"classes": ["negative", "inconclusive"]}),
         ("bundle", {"metrics": {}}),
@@ -32,7 +32,9 @@ from cough.bundle import DEFAULT_BUNDLE, load_bundle
 def test_is_refused(tmp_path: Path, part: str, change: dict[str, Any]) -> None:
     folder = Path(shutil.copytree(DEFAULT_BUNDLE, tmp_path / "bundle"))
     table = json.loads((folder / "bundle.json").read_text())
-    target = {"bundle": table, "condition": table["conditions"][0]}.get(part) or table[part]
+    condition = table["conditions"][0]
+    places = {"bundle": table, "condition": condition, "mediator": condition["mediator"]}
+    target = places.get(part) or table[part]
     target.update(change)
     (folder / "bundle.json").write_text(json.dumps(table))
     with pytest.raises(errors.BundleIncompatible):

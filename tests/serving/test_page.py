@@ -11,7 +11,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from cough.diagnosis import WHY
+from cough.mediator import WHY
 from cough.messages import RE_RECORD
 from cough.screener import Outcome
 from cough.wire import Metadata, Symptoms

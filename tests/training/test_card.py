@@ -19,7 +19,7 @@ def spec(*, answers: bool = False, licences: str = "open", auroc: float = 0.9) -
     files = {name: hashlib.sha256(content).hexdigest() for name, content in FILES.items()}
     return BundleSpec.model_validate(
         {
-            "format": 1,
+            "format": 2,
             "bundle_id": "made-up",
             "sample_rate_hz": 16_000,
             "files": files,
@@ -40,13 +40,26 @@ def spec(*, answers: bool = False, licences: str = "open", auroc: float = 0.9) -
                 {
                     "name": "flu",
                     "title": "Influenza",
-                    "file": "flu.onnx",
                     "classes": ["negative", "positive"],
-                    "encoder_sha256": files["encoder.onnx"],
-                    "calibration": "Platt.",
-                    "conformal_coverage": 0.9,
-                    "conformal_quantiles": [0.5, 0.5],
-                    "conformal_chosen": "On half.",
+                    "voters": [
+                        {
+                            "name": "one",
+                            "hears": "embeddings",
+                            "file": "flu.onnx",
+                            "encoder_sha256": files["encoder.onnx"],
+                            "method": "made up",
+                            "calibration": "Platt.",
+                        }
+                    ],
+                    "mediator": {
+                        "slope": 1.0,
+                        "shifts": [0.0, 0.0],
+                        "conformal_coverage": 0.9,
+                        "conformal_quantiles": [0.5, 0.5],
+                        "chosen": "On half.",
+                        "coverage_by_band": {"wide": [40, 0.9]},
+                    },
+                    "base_rate": 0.5,
                     "bands": ["wide"],
                     "answers": answers,
                     "policy": "Answers when it may.",

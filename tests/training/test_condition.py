@@ -1,0 +1,206 @@
+"""A condition from a manifest, a config and one command; judged beside levels; only then may it answer."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.signal import lfilter
+
+from cough import errors
+from cough.bundle import Bundle, load_bundle
+from cough.manifest import Manifest
+from cough.screener import Screener
+from training import condition, synth
+from training.condition import conformal_quantiles, read_condition, train_condition, with_condition
+from training.recordings import ConditionConfig, Recordings, collect
+from training.voters import calibrate, log_softmax, macro_auroc
+
+CLASSES = ("healthy", "asthma", "pertussis")
+TOML = """
+name = "made_up"
+title = "Made up, from the sound of the cough alone"
+classes = ["healthy", "asthma", "pertussis"]
+column = "status"
+where = {{ source = "synthetic" }}
+test_set = "synthetic coughs, fold 5"
+bands = ["telephone", "wide"]
+voters = {voters}
+network_epochs = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Synthetic coughs whose colour tells the class, two recordings a person; one file is broken."""
+    root = tmp_path_factory.mktemp("corpus")
+    random = np.random.default_rng(8)
+    rows = []
+    for person in range(45):
+        status = CLASSES[person % 3]
+        for take in range(2):
+            samples = synth.cough_bout(random, coughs=1, duration_s=1.5)
+            tilt = {"healthy": 0.0, "asthma": 0.6, "pertussis": -0.6}[status]
+            samples = lfilter([1.0, -tilt], [1.0], samples)
+            samples *= 10 ** random.uniform(-0.5, 0) * 0.5 / np.abs(samples).max()
+            name = f"{person}_{take}.wav"
+            soundfile.write(root / name, samples, 16_000)
+            rows.append((name, name, f"p{person}", person // 3 % 5 + 1, "synthetic", status))
+    (root / "broken.wav").write_bytes(b"RIFF")
+    rows.append(("broken", "broken.wav", "p0", 1, "synthetic", "healthy"))
+    rows.append(("other", "0_0.wav", "p0", 1, "elsewhere", "healthy"))
+    rows.append(("unsaid", "0_0.wav", "p0", 1, "synthetic", ""))
+    with open(root / "recordings.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("recording_id", "path", "subject_id", "fold", "source", "status"))
+        writer.writerows(rows)
+    return root
+
+
+def config_of(tmp_path: Path, *voters: str) -> Path:
+    path = tmp_path / "made_up.toml"
+    path.write_text(TOML.format(voters=json.dumps(voters)))
+    return path
+
+
+def test_one_command_adds_a_condition_of_three_classes(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "bundle"
+    config = config_of(tmp_path, "embedding", "classical")
+    command = f"condition --config {config} --manifest {corpus} --out {out}"
+    monkeypatch.setattr(sys, "argv", command.split())
+    condition.main()
+    figures = json.loads(capsys.readouterr().out)
+    bundle = load_bundle(out)
+    spec = bundle.spec.conditions[-1]
+    assert (spec.name, spec.classes) == ("made_up", CLASSES)
+    assert [v.hears for v in spec.voters] == ["embeddings", "coughs"]
+    assert bundle.spec.metrics["made_up"] == figures
+    assert figures["training"]["left_out"]["not_audio"] == 1
+    assert figures["provenance"]["manifest_sha256"] == Manifest.open(corpus).sha256()
+    assert spec.evidence.auroc > 0.8
+    assert 14 <= spec.evidence.n_recordings <= 18
+    result = Screener(out).screen(corpus / "4_0.wav")
+    answer = result.conditions[-1]
+    assert answer.name == "made_up"
+    assert set(answer.probabilities) == set(CLASSES)
+    assert max(answer.probabilities, key=lambda c: answer.probabilities[c]) == "asthma"
+    assert [c.name for c in bundle.spec.conditions[:-1]] == [c.name for c in load_bundle().spec.conditions]
+
+
+def test_twice_gives_the_same_bundle(corpus: Path, tmp_path: Path, bundle: Bundle) -> None:
+    config = read_condition(config_of(tmp_path, "embedding", "classical", "network"))
+    data = collect(Manifest.open(corpus), config, bundle)
+    first, second = (
+        with_condition(bundle, train_condition(config, data, bundle)).spec.files for _ in range(2)
+    )
+    assert first == second
+    assert {"made_up.embedding.onnx", "made_up.classical.onnx", "made_up.network.onnx"} <= set(first)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"column": "nonsense"}, "no column nonsense"),
+        ({"classes": ("healthy", "never")}, "Not every class"),
+        ({"test_fold": "9"}, "test fold"),
+    ],
+)
+def test_what_cannot_be_trained_is_said(
+    corpus: Path, tmp_path: Path, bundle: Bundle, change: dict[str, object], what: str
+) -> None:
+    config = read_condition(config_of(tmp_path, "embedding")).model_copy(update=change)
+    with pytest.raises(errors.ManifestInvalid, match=what):
+        train_condition(config, collect(Manifest.open(corpus), config, bundle), bundle)
+
+
+def made(*, signal: float, level_signal: float, bundle: Bundle, n: int = 400, seed: int = 0) -> Recordings:
+    """Two recordings a group; labels leak into embeddings and levels as strongly as asked."""
+    random = np.random.default_rng(seed)
+    labels = np.repeat(random.integers(0, 2, n // 2), 2)
+    embeddings = random.standard_normal((n, bundle.spec.encoder.embedding_size))
+    embeddings[:, :8] += signal * labels[:, None]
+    levels = random.standard_normal((n, 6))
+    levels[:, 1] += level_signal * labels
+    groups = np.repeat([f"person {i}" for i in range(n // 2)], 2)
+    folds = np.repeat(random.integers(1, 6, n // 2), 2).astype(str)
+    return Recordings(
+        ids=np.arange(n).astype(str), embeddings=embeddings, windows=(np.zeros((1, 16), np.float32),) * n,
+        levels=levels, background=random.standard_normal((n, 17)), labels=labels, folds=folds,
+        groups=groups, bands=np.full(n, "telephone"),
+    )  # fmt: skip
+
+
+CONFIG = ConditionConfig(
+    name="made", title="Made", classes=("no", "yes"), column="made", test_set="synthetic",
+    voters=("embedding",), bands=("telephone",),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("signal", "level_signal", "answers"), [(1.0, 0.0, True), (0.0, 0.0, False), (0.25, 1.8, False)]
+)
+def test_only_what_beats_levels_may_answer(
+    bundle: Bundle, signal: float, level_signal: float, answers: bool
+) -> None:
+    trained = train_condition(CONFIG, made(signal=signal, level_signal=level_signal, bundle=bundle), bundle)
+    assert trained.spec.answers is answers
+    assert ("always abstains" in trained.spec.policy) is not answers
+    if answers:
+        assert trained.spec.evidence.auroc > 0.9 > 0.65 > trained.spec.evidence.level_only_auroc
+
+
+def test_conformal_sets_cover_on_average() -> None:
+    """Over many calibrations the coverage of each class is at least what was asked."""
+    random = np.random.default_rng(0)
+    covered: dict[int, list[float]] = {0: [], 1: []}
+    for _ in range(300):
+        labels = random.integers(0, 2, 400)
+        positive = 1 / (1 + np.exp(-random.standard_normal(400) - 1.2 * (2 * labels - 1)))
+        p = np.stack([1 - positive, positive], axis=1)
+        q = conformal_quantiles(p[:200], labels[:200], coverage=0.9)
+        for label in (0, 1):
+            of = p[200:][labels[200:] == label, label]
+            covered[label].append(float((1 - of <= q[label]).mean()))
+    for label in (0, 1):
+        assert np.mean(covered[label]) == pytest.approx(0.905, abs=0.012)
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 40), st.floats(0.5, 0.99))
+def test_too_few_to_exclude_anything(n: int, coverage: float) -> None:
+    """With n calibration scores, no class may be excluded if ceil((n + 1) coverage) > n."""
+    random = np.random.default_rng(n)
+    positive, labels = random.random(2 * n), np.repeat([0, 1], n)
+    quantiles = conformal_quantiles(np.stack([1 - positive, positive], axis=1), labels, coverage=coverage)
+    if np.ceil((n + 1) * coverage) > n:
+        assert quantiles == (1.0, 1.0)
+    assert all(0 <= q <= 1 for q in quantiles)
+
+
+def test_calibration_recovers_what_was_done_to_the_scores() -> None:
+    random = np.random.default_rng(0)
+    z = random.standard_normal((20_000, 3)) * 2
+    p = np.exp(log_softmax(0.7 * z + np.array([0.0, -0.4, 0.3])))
+    labels = (random.random((20_000, 1)) > p.cumsum(axis=1)).sum(axis=1)
+    slope, shifts = calibrate(z, labels)
+    assert slope == pytest.approx(0.7, abs=0.05)
+    assert shifts == pytest.approx([0.0, -0.4, 0.3], abs=0.08)
+
+
+def test_scores_that_point_the_wrong_way_know_nothing() -> None:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 500)
+    z = np.stack([np.zeros(500), random.standard_normal(500) - 2.0 * labels], axis=1)
+    slope, shifts = calibrate(z, labels)
+    assert slope == 0
+    assert shifts[1] - shifts[0] == pytest.approx(np.log(labels.mean() / (1 - labels.mean())))
+    assert macro_auroc(labels, z) < 0.5

@@ -1,0 +1,411 @@
+"""Train one condition on any manifest and put it into a bundle: voters, mediator, evidence.
+
+    python -m training.condition --config training/covid19.toml --manifest ../shared/corpus \\
+        --bundle cough/models/default --out runs/with_condition
+
+The config names the manifest's column, its words (the classes; two or more), the rows and the voters.
+Folds other than ``test_fold`` train: every voter is fitted to each of them in turn left out, and those
+out-of-fold logits calibrate the voters and the mediator (one half of the groups) and give the conformal
+quantiles (the other half). The test fold gives the evidence. The condition may answer only if, out of fold,
+the lower end of the 95 % group-bootstrap interval of (AUROC - that of six level statistics) is above 0
+and the test fold does not contradict it. Without subjects in the manifest every recording is its own group,
+and intervals are too narrow where one person stands behind several.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import track
+from sklearn.base import ClassifierMixin
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from cough import errors
+from cough.bundle import (
+    DEFAULT_BUNDLE,
+    MANIFEST,
+    Bundle,
+    ConditionSpec,
+    Evidence,
+    MediatorSpec,
+    VoterSpec,
+    load_bundle,
+)
+from cough.evaluation.metrics import expected_calibration_error, group_bootstrap, sensitivity, specificity
+from cough.manifest import Manifest
+from cough.mediator import pool, prediction_set
+from cough.symptoms import SymptomSpec
+from training.corpus import corpus_path
+from training.recordings import WINDOW, ConditionConfig, Recordings, collect
+from training.stages import code_version
+from training.voters import calibrate, cross_logits, log_softmax, macro_auroc, voter_kinds
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Probabilities for rows that no model behind them has seen."""
+
+    data: Recordings
+    voters: dict[str, np.ndarray]
+    """(n, n_classes) each."""
+    mediator: np.ndarray
+    """(n, n_classes)."""
+    levels: np.ndarray
+    """(n, n_classes): from six level statistics."""
+    background: np.ndarray
+    """(n, n_classes): from what is heard between the coughs."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A trained condition, ready for a bundle."""
+
+    spec: ConditionSpec
+    contents: dict[str, bytes]
+    figures: dict[str, Any]
+    out_of_fold: Judged
+    test: Judged
+
+
+def read_condition(path: Path) -> ConditionConfig:
+    """A condition's TOML file.
+
+    Raises
+    ------
+    ManifestInvalid : the file does not describe a condition
+    """
+    try:
+        return ConditionConfig.model_validate(tomllib.loads(path.read_text()))
+    except (ValidationError, tomllib.TOMLDecodeError) as error:
+        raise errors.ManifestInvalid(f"{path} does not describe a condition: {error}") from error
+
+
+def train_condition(
+    config: ConditionConfig, data: Recordings, bundle: Bundle, *, symptoms: SymptomSpec | None = None
+) -> Condition:
+    """Fit, calibrate and judge the voters and their mediator.
+
+    Parameters
+    ----------
+    data : what ``collect`` gave for this config and bundle
+    symptoms : a symptom voter to set beside them
+
+    Raises
+    ------
+    ManifestInvalid : the test fold, or the training folds, lack a class
+    """
+    n = len(config.classes)
+    tested = data.folds == config.test_fold
+    train, test = data.pick(~tested), data.pick(tested)
+    for part, name in ((train, "training folds"), (test, "test fold")):
+        if len(np.unique(part.labels)) < n:
+            raise errors.ManifestInvalid(f"The {name} of {config.name} do not hold every class.")
+    if len(np.unique(train.folds)) < 2:
+        raise errors.ManifestInvalid(f"{config.name} needs two training folds or more.")
+    encoder_file = bundle.spec.encoder.file
+    kinds = voter_kinds(
+        config.voters,
+        train,
+        n_classes=n,
+        encoder_onnx=bundle.contents[encoder_file],
+        epochs=config.network_epochs,
+        seed=config.seed,
+    )
+    first = _first_half(train.groups, config.seed)
+    voters, contents = [], {}
+    away: dict[str, np.ndarray] = {}
+    seen: dict[str, np.ndarray] = {}
+    for kind in track(
+        kinds, description=f"training the voters of {config.name}", console=Console(stderr=True)
+    ):
+        logits = cross_logits(kind, train, n)
+        slope, shifts = calibrate(logits[first], train.labels[first])
+        fitted = kind.fit(train, n)
+        away[kind.name] = np.exp(log_softmax(slope * logits + shifts))
+        seen[kind.name] = np.exp(log_softmax(slope * fitted.logits(test) + shifts))
+        file = f"{config.name}.{kind.name}.onnx"
+        contents[file] = fitted.export(slope, shifts)
+        voters.append((kind, file))
+
+    slope, shifts = calibrate(_mean_log(away)[first], train.labels[first])
+    draft = MediatorSpec(
+        slope=slope,
+        shifts=tuple(shifts.tolist()),
+        conformal_coverage=config.coverage,
+        conformal_quantiles=(1.0,) * n,
+        chosen="",
+    )
+    levels = _choose_level_model(train, n, config.seed)
+    out_of_fold = Judged(
+        train, away, _pooled(draft, away), _cross(train.levels, train, levels, n),
+        _cross(train.background, train, _linear, n),
+    )  # fmt: skip
+    judged = Judged(
+        test, seen, _pooled(draft, seen), _fit(levels, train.levels, train.labels, test.levels, n),
+        _fit(_linear, train.background, train.labels, test.background, n),
+    )  # fmt: skip
+    quantiles = conformal_quantiles(
+        out_of_fold.mediator[~first], train.labels[~first], coverage=config.coverage
+    )
+    inside = _inside(judged, quantiles)
+    mediator = draft.model_copy(
+        update={
+            "conformal_quantiles": quantiles,
+            "chosen": (
+                f"Out-of-fold scores of {len(train)} recordings of the training folds: one half of the "
+                "groups calibrates the voters and the mediator, the other half gives one quantile a class."
+            ),
+            "coverage_by_band": {
+                str(band): (
+                    int((test.bands == band).sum()),
+                    round(float(inside[test.bands == band].mean()), 4),
+                )
+                for band in np.unique(test.bands)
+            },
+        }
+    )
+    evidence = _evidence(judged, judged.mediator, config)
+    margin = _margin(out_of_fold, out_of_fold.mediator, config.seed)
+    answers = margin[0] > 0 and evidence.auroc > evidence.level_only_auroc
+    spec = ConditionSpec(
+        name=config.name,
+        title=config.title,
+        classes=config.classes,
+        voters=tuple(
+            VoterSpec(
+                name=kind.name,
+                hears=kind.hears,
+                file=file,
+                encoder_sha256=bundle.spec.files[encoder_file] if kind.hears == "embeddings" else None,
+                window_s=WINDOW / bundle.spec.sample_rate_hz if kind.hears == "coughs" else None,
+                method=kind.method,
+                calibration="Slope and shifts (Platt) on half the out-of-fold logits of the training folds.",
+                evidence=_evidence(judged, seen[kind.name], config),
+            )
+            for kind, file in voters
+        ),
+        mediator=mediator,
+        base_rate=round(float((train.labels > 0).mean()), 6),
+        bands=config.bands,
+        answers=answers,
+        policy=_policy(config, margin, answers=answers),
+        evidence=evidence,
+        symptoms=symptoms,
+    )
+    single = np.array([len(prediction_set(p.tolist(), quantiles)) == 1 for p in judged.mediator])
+    figures = {
+        "training": {
+            "recordings": {c: int((train.labels == i).sum()) for i, c in enumerate(config.classes)},
+            "groups": len(np.unique(train.groups)),
+            "left_out": data.left_out,
+        },
+        "out_of_fold": {
+            "n_recordings": len(train),
+            "auroc": round(macro_auroc(train.labels, out_of_fold.mediator), 4),
+            "level_only_auroc": round(macro_auroc(train.labels, out_of_fold.levels), 4),
+            "margin_over_levels_95": margin,
+            "voters": {name: round(macro_auroc(train.labels, p), 4) for name, p in away.items()},
+        },
+        "test": {
+            **evidence.model_dump(mode="json"),
+            "coverage_of_sets": round(float(inside.mean()), 4),
+            "share_with_single_answer": round(float(single.mean()), 4),
+        },
+    }
+    return Condition(spec, contents, figures, out_of_fold, replace(judged, mediator=_pooled(mediator, seen)))
+
+
+def with_condition(bundle: Bundle, condition: Condition) -> Bundle:
+    """The bundle with this condition, in the place of one of its name."""
+    old = bundle.spec
+    dropped = {v.file for c in old.conditions if c.name == condition.spec.name for v in c.voters}
+    contents = {k: v for k, v in bundle.contents.items() if k not in dropped} | condition.contents
+    conditions = [c for c in old.conditions if c.name != condition.spec.name] + [condition.spec]
+    files = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
+    prefix = old.bundle_id.rsplit("-", 1)[0]
+    identity = hashlib.sha256("".join(files.values()).encode()).hexdigest()[:12]
+    spec = old.model_copy(
+        update={
+            "bundle_id": f"{prefix}-{identity}",
+            "files": files,
+            "conditions": tuple(conditions),
+            "metrics": {**old.metrics, condition.spec.name: condition.figures},
+        }
+    )
+    return Bundle(spec, "", contents)
+
+
+def write_bundle(bundle: Bundle, out: Path) -> None:
+    """The bundle's folder, put in place only when whole and verified."""
+    partial = out.with_name(f".{out.name}.partial{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name, content in bundle.contents.items():
+        (partial / name).write_bytes(content)
+    (partial / MANIFEST).write_text(json.dumps(bundle.spec.model_dump(mode="json"), indent=1) + "\n")
+    load_bundle(partial)
+    if out.exists():
+        for page in out.glob("*.md"):
+            shutil.copy(page, partial)
+        shutil.rmtree(out)
+    partial.replace(out)
+
+
+def conformal_quantiles(probability: np.ndarray, labels: np.ndarray, *, coverage: float) -> tuple[float, ...]:
+    """Per-class split-conformal quantile of 1 - p(true class); (n, n_classes) -> (n_classes,).
+
+    The ceil((n + 1) coverage)-th smallest of n scores; 1 where n is too small for the coverage.
+    """
+    quantiles = []
+    for label in range(probability.shape[1]):
+        scores = np.sort(1 - probability[labels == label, label])
+        rank = int(np.ceil((len(scores) + 1) * coverage))
+        quantiles.append(float(np.clip(scores[rank - 1], 0, 1)) if rank <= len(scores) else 1.0)
+    return tuple(quantiles)
+
+
+def _policy(config: ConditionConfig, margin: tuple[float, float], *, answers: bool) -> str:
+    return (
+        f"Answers only {' or '.join(config.bands)}-band recordings with a single class in the conformal set "
+        "that every voter names, and only if the lower 95 % group-bootstrap bound of (AUROC - level-only "
+        "AUROC), out of fold on the training folds, is above 0 and the test fold does not contradict it. "
+        f"Measured out of fold: {margin[0]} to {margin[1]}; so it {'answers' if answers else 'always abstains'}."
+    )
+
+
+def _evidence(judged: Judged, probability: np.ndarray, config: ConditionConfig) -> Evidence:
+    data, seed = judged.data, config.seed
+    ill, called = (data.labels > 0).astype(int), 1 - probability[:, 0]
+    return Evidence(
+        test_set=config.test_set,
+        n_recordings=len(data),
+        n_positive=int(ill.sum()),
+        auroc=round(macro_auroc(data.labels, probability), 4),
+        auroc_95=_interval(data, probability, seed),
+        level_only_auroc=round(macro_auroc(data.labels, judged.levels), 4),
+        level_only_auroc_95=_interval(data, judged.levels, seed),
+        margin_95=_margin(judged, probability, seed),
+        sensitivity=round(sensitivity(ill, called, threshold=0.5), 4),
+        specificity=round(specificity(ill, called, threshold=0.5), 4),
+        expected_calibration_error=round(expected_calibration_error(ill, called), 4),
+    )
+
+
+def _interval(data: Recordings, scores: np.ndarray, seed: int) -> tuple[float, float]:
+    low, high = group_bootstrap(
+        lambda rows: macro_auroc(data.labels[rows], scores[rows]), data.groups.tolist(), seed=seed
+    )
+    return round(low, 4), round(high, 4)
+
+
+def _margin(judged: Judged, probability: np.ndarray, seed: int) -> tuple[float, float]:
+    labels = judged.data.labels
+    low, high = group_bootstrap(
+        lambda rows: (
+            macro_auroc(labels[rows], probability[rows]) - macro_auroc(labels[rows], judged.levels[rows])
+        ),
+        judged.data.groups.tolist(),
+        seed=seed,
+    )
+    return round(low, 4), round(high, 4)
+
+
+def _mean_log(votes: dict[str, np.ndarray]) -> np.ndarray:
+    return np.asarray(np.mean([np.log(np.clip(p, 1e-6, 1)) for p in votes.values()], axis=0))
+
+
+def _pooled(spec: MediatorSpec, votes: dict[str, np.ndarray]) -> np.ndarray:
+    return np.array([pool(spec, list(row)) for row in zip(*votes.values(), strict=True)])
+
+
+def _inside(judged: Judged, quantiles: tuple[float, ...]) -> np.ndarray:
+    """(n,) whether the set holds the truth."""
+    truth = judged.mediator[np.arange(len(judged.data)), judged.data.labels]
+    return np.asarray(1 - truth <= np.array(quantiles)[judged.data.labels])
+
+
+def _first_half(groups: np.ndarray, seed: int) -> np.ndarray:
+    """(n,) True for a random half of the groups."""
+    names, inverse = np.unique(groups, return_inverse=True)
+    chosen = np.random.default_rng([seed, 11]).permutation(len(names)) < len(names) / 2
+    return np.asarray(chosen[inverse])
+
+
+def _linear() -> ClassifierMixin:
+    return make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=2_000))
+
+
+def _choose_level_model(train: Recordings, n: int, seed: int) -> Callable[[], ClassifierMixin]:
+    """A linear model or a forest of level statistics, whichever is better out of fold."""
+
+    def forest() -> ClassifierMixin:
+        return RandomForestClassifier(300, min_samples_leaf=10, random_state=seed)
+
+    return max(
+        (_linear, forest), key=lambda make: macro_auroc(train.labels, _cross(train.levels, train, make, n))
+    )
+
+
+def _fit(
+    make: Callable[[], ClassifierMixin], x: np.ndarray, labels: np.ndarray, asked: np.ndarray, n: int
+) -> np.ndarray:
+    """(n_asked, n_classes) probabilities."""
+    model = make().fit(x, labels)
+    out = np.full((len(asked), n), 1e-6)
+    out[:, model.classes_] = model.predict_proba(asked)
+    return np.log(np.clip(out, 1e-6, 1 - 1e-6))
+
+
+def _cross(x: np.ndarray, data: Recordings, make: Callable[[], ClassifierMixin], n: int) -> np.ndarray:
+    out = np.zeros((len(data), n))
+    for fold in np.unique(data.folds):
+        away = data.folds == fold
+        out[away] = _fit(make, x[~away], data.labels[~away], x[away], n)
+    return out
+
+
+def main() -> None:
+    """Command line; ``--help`` tells."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--manifest", type=Path, default=corpus_path())
+    parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE)
+    parser.add_argument("--out", type=Path, required=True, help="may be --bundle itself")
+    arguments = parser.parse_args()
+    try:
+        config = read_condition(arguments.config)
+        bundle = load_bundle(arguments.bundle)
+        manifest = Manifest.open(arguments.manifest)
+        old = next((c for c in bundle.spec.conditions if c.name == config.name), None)
+        data = collect(manifest, config, bundle)
+        condition = train_condition(config, data, bundle, symptoms=old.symptoms if old else None)
+        condition.figures["provenance"] = {
+            "code_version": code_version(),
+            "manifest_sha256": manifest.sha256(),
+            "config": config.model_dump(mode="json"),
+        }
+        write_bundle(with_condition(bundle, condition), arguments.out)
+    except errors.CoughError as error:
+        parser.exit(1, f"{error.code}: {error}\n")
+    print(json.dumps(condition.figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""What the voters of a condition learn from: one row a recording in which the gate found a cough.
+
+Recordings come from any manifest (``cough.manifest``) and pass through the parts that the screener uses:
+decoder, gate and encoder of the bundle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+from rich.console import Console
+from rich.progress import track
+
+from cough import errors
+from cough.audio import SAMPLE_RATE_HZ, decode
+from cough.bundle import Bundle
+from cough.encoder import Encoder, cut_window
+from cough.evaluation.baselines import background_statistics, level_statistics
+from cough.gate import CoughGate
+from cough.manifest import UNKNOWN, Manifest
+from cough.quality import assess
+from training.corpora.form import fold_of
+
+WINDOW = SAMPLE_RATE_HZ
+"""Samples that a voter which hears coughs is given of each: one second."""
+
+
+class ConditionConfig(BaseModel):
+    """One condition: which rows, what they claim, who votes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    title: str
+    classes: tuple[str, ...] = Field(min_length=2)
+    """The first is the one without the condition."""
+    column: str
+    """Of the manifest; its words are the classes, other words are left out."""
+    where: Mapping[str, str] = {}
+    """Column -> the only word that is taken."""
+    test_set: str
+    """What the test fold is, in words."""
+    test_fold: str = "5"
+    voters: tuple[Literal["embedding", "classical", "network"], ...] = ("embedding", "classical", "network")
+    bands: tuple[Literal["telephone", "wide"], ...]
+    coverage: float = Field(default=0.9, gt=0, lt=1)
+    network_epochs: int = Field(default=8, ge=1)
+    seed: int = 20201
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Rows in which the gate found a cough."""
+
+    ids: np.ndarray
+    embeddings: np.ndarray
+    """(n, embedding_size): mean over the recording's coughs."""
+    windows: tuple[np.ndarray, ...]
+    """n arrays (n_coughs, 16000) float32."""
+    levels: np.ndarray
+    """(n, 6) ``level_statistics``."""
+    background: np.ndarray
+    """(n, 17) ``background_statistics``."""
+    labels: np.ndarray
+    """(n,) index into the classes."""
+    folds: np.ndarray
+    """(n,) str."""
+    groups: np.ndarray
+    """(n,) str."""
+    bands: np.ndarray
+    """(n,) str."""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Why a row with a label is not here -> how many."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def pick(self, keep: np.ndarray) -> Recordings:
+        """The rows where ``keep`` (n,) bool holds."""
+        rows = np.flatnonzero(keep)
+        columns = {
+            f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("windows", "left_out")
+        }
+        picked = {name: column[rows] for name, column in columns.items()}
+        return Recordings(windows=tuple(self.windows[i] for i in rows), **picked)
+
+
+def collect(manifest: Manifest, config: ConditionConfig, bundle: Bundle) -> Recordings:
+    """Decode, gate and embed the rows that the config names.
+
+    Raises
+    ------
+    ManifestInvalid : a column that the config names is not there, or a class has no row
+    """
+    missing = {config.column, *config.where} - set(manifest.header())
+    if missing:
+        raise errors.ManifestInvalid(f"The manifest has no column {' or '.join(sorted(missing))}.")
+    chosen = [
+        row
+        for row in manifest.rows()
+        if row.columns[config.column] in config.classes
+        and all(row.columns[name] == word for name, word in config.where.items())
+    ]
+    gate, encoder = CoughGate(bundle), Encoder(bundle)
+    kept: dict[str, list[object]] = {f.name: [] for f in fields(Recordings) if f.name != "left_out"}
+    left_out: dict[str, int] = {}
+    for row in track(
+        chosen, description=f"hearing recordings for {config.name}", console=Console(stderr=True)
+    ):
+        try:
+            waveform = decode(Path(manifest.locate(row.recording)))
+        except errors.InputError as error:
+            left_out[error.code] = left_out.get(error.code, 0) + 1
+            continue
+        events = gate.detect(waveform.samples).events
+        if not events:
+            left_out["no_cough"] = left_out.get("no_cough", 0) + 1
+            continue
+        recording = row.recording
+        group = recording.subject_id if recording.subject_id != UNKNOWN else recording.recording_id
+        windows = np.stack([cut_window(waveform.samples, event, WINDOW) for event in events])
+        facts = {
+            "ids": recording.recording_id,
+            "embeddings": encoder.embed(waveform.samples, events).mean(axis=0, dtype=np.float64),
+            "windows": windows,
+            "levels": level_statistics(waveform.samples),
+            "background": background_statistics(waveform.samples, events),
+            "labels": config.classes.index(row.columns[config.column]),
+            "folds": recording.split or str(fold_of(group)),
+            "groups": group,
+            "bands": assess(waveform, events).band,
+        }
+        for name, value in facts.items():
+            kept[name].append(value)
+    if len(set(kept["labels"])) < len(config.classes):
+        raise errors.ManifestInvalid(f"Not every class of {config.name} has a recording with a cough.")
+    windows_ = kept.pop("windows")
+    return Recordings(
+        **{name: np.array(values) for name, values in kept.items()},
+        windows=tuple(windows_),  # type: ignore[arg-type]
+        left_out=left_out,
+    )
