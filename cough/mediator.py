@@ -199,6 +199,8 @@ def combine(spec: ConditionSpec, answers: Sequence[ConditionAnswer]) -> Conditio
         raise ValueError("there is no recording to combine")
     inside = [a for a in answers if "outside_domain" not in a.abstained_because]
     counted = inside or list(answers)
+    if len(counted) == 1:
+        return counted[0]
     pooled = geometric_mean([[a.probabilities[c] for c in spec.classes] for a in counted])
     union = tuple(c for c in spec.classes if any(c in a.prediction_set for a in counted))
     reasons: list[Abstention] = []

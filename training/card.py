@@ -105,10 +105,8 @@ def card(
 
 def _is_of(result: dict[str, Any], spec: BundleSpec) -> bool:
     """Whether a result was measured on these weights, at this threshold."""
-    return result.get("bundle_id") == spec.bundle_id and result.get("gate") in (
-        None,
-        spec.gate.model_dump(mode="json"),
-    )
+    same = result.get("gate_sha256") == spec.files[spec.gate.file]
+    return same and result.get("gate") in (None, spec.gate.model_dump(mode="json"))
 
 
 def _recorded(spec: BundleSpec) -> list[dict[str, Any]]:

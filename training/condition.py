@@ -284,7 +284,8 @@ def _policy(config: ConditionConfig, margin: tuple[float, float], *, answers: bo
         f"Answers only {' or '.join(config.bands)}-band recordings with a single class in the conformal set "
         "that every voter names, and only if the lower 95 % group-bootstrap bound of (AUROC - level-only "
         "AUROC), out of fold on the training folds, is above 0 and the test fold does not contradict it. "
-        f"Measured out of fold: {margin[0]} to {margin[1]}; so it {'answers' if answers else 'always abstains'}."
+        f"Measured out of fold: {margin[0]} to {margin[1]}; so it "
+        f"{'answers' if answers else 'always abstains'}."
     )
 
 

@@ -76,10 +76,11 @@ def report(corpus: Corpus, teacher: Teacher, bundle: Bundle, *, out: Path, worst
 
 
 def provenance(corpus: Corpus, teacher: Teacher, bundle: Bundle) -> dict[str, str]:
-    """What a result depends on: bundle, code, data, teacher."""
+    """What a result depends on: bundle and the gate in it, code, data, teacher."""
     return {
         "bundle_id": bundle.spec.bundle_id,
         "bundle_sha256": bundle.sha256,
+        "gate_sha256": bundle.spec.files[bundle.spec.gate.file],
         "code_version": code_version(),
         "data_hash": corpus.data_hash,
         "teacher_sha256": teacher.sha256,

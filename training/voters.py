@@ -117,14 +117,15 @@ def macro_auroc(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class _Linear:
+class Linear:
     """logits = features @ weight.T + bias, scaling folded in."""
 
     weight: np.ndarray
     bias: np.ndarray
 
     @classmethod
-    def fit(cls, features: np.ndarray, labels: np.ndarray, ridge: float, n_classes: int) -> _Linear:
+    def fit(cls, features: np.ndarray, labels: np.ndarray, ridge: float, n_classes: int) -> Linear:
+        """Ridge-logistic on standardised features (n, n_features)."""
         model = make_pipeline(StandardScaler(), LogisticRegression(C=ridge, max_iter=2_000))
         model.fit(features, labels)
         scaler, logistic = model[0], model[1]
@@ -138,22 +139,24 @@ class _Linear:
         return np.asarray(features @ self.weight.T + self.bias)
 
 
-def _choose_ridge(features: np.ndarray, data: Recordings, n_classes: int) -> float:
+def choose_ridge(features: np.ndarray, data: Recordings, n_classes: int) -> float:
+    """The strength of ``RIDGES`` with the best AUROC out of fold; (n, n_features)."""
+
     def score(ridge: float) -> float:
         out = np.zeros((len(data), n_classes))
         for fold in np.unique(data.folds):
             away = data.folds == fold
-            out[away] = _Linear.fit(features[~away], data.labels[~away], ridge, n_classes)(features[away])
+            out[away] = Linear.fit(features[~away], data.labels[~away], ridge, n_classes)(features[away])
         return macro_auroc(data.labels, out)
 
     return max(RIDGES, key=score)
 
 
 def _embedding(train: Recordings, n_classes: int) -> VoterKind:
-    ridge = _choose_ridge(train.embeddings, train, n_classes)
+    ridge = choose_ridge(train.embeddings, train, n_classes)
 
     def fit(data: Recordings, n_classes: int) -> Fitted:
-        linear = _Linear.fit(data.embeddings, data.labels, ridge, n_classes)
+        linear = Linear.fit(data.embeddings, data.labels, ridge, n_classes)
         return Fitted(
             lambda rows: linear(rows.embeddings),
             lambda slope, shifts: export_head(slope * linear.weight, slope * linear.bias + shifts),
@@ -173,10 +176,10 @@ def _classical(train: Recordings, n_classes: int) -> VoterKind:
                     heard[name] = module(torch.from_numpy(windows)).mean(dim=0).double().numpy()
         return np.array([heard[name] for name in data.ids])
 
-    ridge = _choose_ridge(features(train), train, n_classes)
+    ridge = choose_ridge(features(train), train, n_classes)
 
     def fit(data: Recordings, n_classes: int) -> Fitted:
-        linear = _Linear.fit(features(data), data.labels, ridge, n_classes)
+        linear = Linear.fit(features(data), data.labels, ridge, n_classes)
 
         def export(slope: float, shifts: np.ndarray) -> bytes:
             head = nn.Linear(linear.weight.shape[1], n_classes)

@@ -130,3 +130,21 @@ def test_python_session_of_the_readme() -> None:
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.iterdir()))
 def test_examples_are_labelled_synthetic(name: str) -> None:
     assert name.startswith("synthetic_")
+
+
+def test_several_recordings_of_one_person(screener: Screener) -> None:
+    good, noise = EXAMPLES / "synthetic_cough.m4a", EXAMPLES / "synthetic_noise.ogg"
+    telephone = EXAMPLES / "synthetic_cough_telephone.amr"
+    person = screener.screen_person([good, noise, telephone])
+    assert person.outcome == "inconclusive"
+    assert person.n_counted == 2
+    assert [r.outcome for r in person.recordings] == ["inconclusive", "rerecord", "inconclusive"]
+    (condition,) = person.conditions
+    inside = [
+        c for r in person.recordings for c in r.conditions if "outside_domain" not in c.abstained_because
+    ]
+    assert set(condition.prediction_set) == {c for answer in inside for c in answer.prediction_set}
+    nothing = screener.screen_person([noise])
+    assert (nothing.outcome, nothing.n_counted, nothing.conditions) == ("rerecord", 0, ())
+    with pytest.raises(ValueError, match="no recording"):
+        screener.screen_person([])

@@ -150,6 +150,8 @@ def test_several_recordings_are_answered_one_by_one(client: httpx.Client) -> Non
     assert isinstance(first, ScreeningResult) and first.outcome != "rerecord"
     assert isinstance(second, Problem) and second.code == "not_audio"
     assert isinstance(third, ScreeningResult) and third.outcome == "rerecord"
+    assert (answer.outcome, answer.n_counted) == ("inconclusive", 1)
+    assert answer.conditions == first.conditions
 
 
 def test_too_many_recordings(client: httpx.Client) -> None:
@@ -168,13 +170,15 @@ def test_what_the_person_says_is_answered_beside_the_sound(client: httpx.Client)
     assert set(condition.symptoms.contributions) == {"age", "sex", "fever", "loss_of_smell"}
     plain = upload(client, GOOD)
     assert UNUSED_HEADER not in plain.headers
-    assert plain.json()["conditions"] == [{**response.json()["conditions"][0], "symptoms": None}]
+    beside = dict.fromkeys(("symptoms", "fused", "predictive_values"))
+    assert plain.json()["conditions"] == [response.json()["conditions"][0] | beside]
     turned_away = client.post(URL, files={"file": NOISE}, data=data)
     assert turned_away.headers[UNUSED_HEADER] == "metadata, prevalence"
     nothing_said = client.post(URL, files={"file": GOOD}, data={"prevalence": "0.05"})
-    assert nothing_said.headers[UNUSED_HEADER] == "prevalence"
+    assert UNUSED_HEADER not in nothing_said.headers
+    assert nothing_said.json()["conditions"][0]["predictive_values"]["prevalence"] == 0.05
     uses = client.get("/v1/models").json()["models"][0]["uses"]
-    assert uses == {"metadata": True, "prevalence": True, "combines_recordings": False}
+    assert uses == {"metadata": True, "prevalence": True, "combines_recordings": True}
 
 
 @pytest.mark.parametrize(

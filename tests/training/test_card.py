@@ -116,6 +116,7 @@ def result(description: BundleSpec, **changes: Any) -> dict[str, Any]:
     phones = {"sensitivity": 0.75, "false_rejects": 1, "specificity": None}
     return {
         "bundle_id": description.bundle_id,
+        "gate_sha256": description.files["gate.onnx"],
         "code_version": "def",
         "data_hash": "f" * 64,
         "title": "Gate on fold 5",
@@ -159,7 +160,7 @@ def test_results_of_this_bundle_are_told(folder: Path) -> None:
     assert "silence clips" not in page  # it refuses all of them
 
 
-@pytest.mark.parametrize("stale", [{"bundle_id": "older"}, {"gate": {"threshold": 0.3}}])
+@pytest.mark.parametrize("stale", [{"gate_sha256": "older"}, {"gate": {"threshold": 0.3}}])
 def test_stale_results_are_left_out(folder: Path, stale: dict[str, Any]) -> None:
     facts = card(load_bundle(folder), [result(spec(), **stale)])
     assert facts["gate"] == []

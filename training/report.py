@@ -1,0 +1,270 @@
+"""The honest table: what the sound of a cough is worth, beside what no cough at all would have scored.
+
+    python -m training.report                      # the shipped bundle's COVID-19, on the call-centre set
+
+Trains the condition of the config anew, for its out-of-fold scores, and sets side by side: six level
+statistics, the spectrum between the coughs (channel and room), each voter, their mediator, and a ridge-
+logistic head on EfficientAT mn04's embeddings of the same coughs' recordings. Twice: out of fold on the
+training folds and on the test fold. ``Level-matched``: pairs of one positive and one negative recording with
+the same propensity by the six statistics (``cough.evaluation.matching``). Intervals: 95 %, by groups.
+Writes report.json, report.md and report.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from cough.bundle import DEFAULT_BUNDLE, ConditionSpec, load_bundle
+from cough.evaluation.baselines import LEVEL_STATISTICS
+from cough.evaluation.matching import propensity_match
+from cough.evaluation.metrics import expected_calibration_error, group_bootstrap, sensitivity, specificity
+from cough.manifest import Manifest
+from cough.mediator import prediction_set
+from training.condition import Condition, Judged, read_condition, train_condition
+from training.corpus import Corpus, Teacher, corpus_path
+from training.recordings import Recordings, collect
+from training.stages import PROJECT, code_version
+from training.voters import Linear, calibrate, choose_ridge, log_softmax, macro_auroc
+
+RESULTS = PROJECT / "training" / "results" / "diagnosis"
+COVID19 = PROJECT / "training" / "covid19.toml"
+TITLES = {
+    "levels": "six level statistics alone",
+    "background": "spectrum between the coughs (channel, room)",
+    "mediator": "mediator of the voters",
+    "mn04": "EfficientAT mn04 embedding, ridge-logistic",
+}
+
+
+def teacher_embeddings(corpus: Corpus, ids: np.ndarray) -> np.ndarray:
+    """mn04's mean embedding of each recording; (n, 384)."""
+    teacher = Teacher.read(corpus)
+    row = {recording.recording_id: i for i, recording in enumerate(corpus.recordings)}
+    return np.array(
+        [
+            teacher.embeddings[teacher.embedding_rows == row[name]].astype(np.float64).mean(axis=0)
+            for name in ids
+        ]
+    )
+
+
+def probed(train: Recordings, test: Recordings, features: tuple[np.ndarray, np.ndarray], n: int) -> Any:
+    """A calibrated ridge-logistic head on other features: probabilities out of fold and on test."""
+    ridge = choose_ridge(features[0], train, n)
+    logits = np.zeros((len(train), n))
+    for fold in np.unique(train.folds):
+        away = train.folds == fold
+        model = Linear.fit(features[0][~away], train.labels[~away], ridge, n)
+        logits[away] = model(features[0][away])
+    slope, shifts = calibrate(logits, train.labels)
+    asked = Linear.fit(features[0], train.labels, ridge, n)(features[1])
+    return tuple(np.exp(log_softmax(slope * z + shifts)) for z in (logits, asked))
+
+
+def line(judged: Judged, probability: np.ndarray, rows: np.ndarray, seed: int) -> dict[str, Any]:
+    """Figures of one scorer; ``rows``: of level-matched pairs."""
+    data = judged.data
+    ill, called = (data.labels > 0).astype(int), 1 - probability[:, 0]
+
+    def interval(of: np.ndarray) -> list[float]:
+        low, high = group_bootstrap(
+            lambda r: macro_auroc(data.labels[of][r], probability[of][r]), data.groups[of].tolist(), seed=seed
+        )
+        return [round(low, 4), round(high, 4)]
+
+    low, high = group_bootstrap(
+        lambda r: macro_auroc(data.labels[r], probability[r]) - macro_auroc(data.labels[r], judged.levels[r]),
+        data.groups.tolist(),
+        seed=seed,
+    )
+    return {
+        "auroc": round(macro_auroc(data.labels, probability), 4),
+        "auroc_95": interval(np.arange(len(data))),
+        "margin_over_levels_95": [round(low, 4), round(high, 4)],
+        "sensitivity": round(sensitivity(ill, called, threshold=0.5), 4),
+        "specificity": round(specificity(ill, called, threshold=0.5), 4),
+        "expected_calibration_error": round(expected_calibration_error(ill, called), 4),
+        "level_matched_auroc": round(macro_auroc(data.labels[rows], probability[rows]), 4),
+        "level_matched_auroc_95": interval(rows),
+    }
+
+
+def abstention(judged: Judged, spec: ConditionSpec) -> dict[str, Any]:
+    """What the rules would do if the evidence let them answer: who is left, and how often rightly."""
+    sets = [prediction_set(p.tolist(), spec.mediator.conformal_quantiles) for p in judged.mediator]
+    named = np.array(
+        [[int(p.argmax()) for p in votes] for votes in zip(*judged.voters.values(), strict=True)]
+    )
+    answered = np.array(
+        [len(s) == 1 and set(row) == set(s) for s, row in zip(sets, named.tolist(), strict=True)]
+    )
+    labels = judged.data.labels
+    right = np.array([labels[i] in sets[i] for i in range(len(labels))])
+    return {
+        "coverage_of_sets": round(float(right.mean()), 4),
+        "coverage_by_class": [round(float(right[labels == c].mean()), 4) for c in range(len(spec.classes))],
+        "abstains_without_the_rule_of_evidence": round(float(1 - answered.mean()), 4),
+        "accuracy_of_those_answers": round(float(right[answered].mean()), 4) if answered.any() else None,
+        "abstains_as_shipped": 1.0 if not spec.answers else round(float(1 - answered.mean()), 4),
+    }
+
+
+def report(condition: Condition, corpus: Corpus, seed: int) -> dict[str, Any]:
+    """Every figure, out of fold and on the test fold."""
+    n = len(condition.spec.classes)
+    pair = (condition.out_of_fold, condition.test)
+    train, test = (judged.data for judged in pair)
+    heard = tuple(teacher_embeddings(corpus, judged.data.ids) for judged in pair)
+    mn04 = probed(train, test, heard, n)
+    out: dict[str, Any] = {}
+    for name, judged, theirs in zip(("out_of_fold", "test"), pair, mn04, strict=True):
+        data = judged.data
+        levels = pd.DataFrame(data.levels, columns=list(LEVEL_STATISTICS))
+        matched = propensity_match(levels, (data.labels > 0).astype(float), data.groups, seed=seed)
+        scorers = {
+            "levels": np.exp(log_softmax(judged.levels)),
+            "background": np.exp(log_softmax(judged.background)),
+            **{f"voter {key}": p for key, p in judged.voters.items()},
+            "mediator": judged.mediator,
+            "mn04": theirs,
+        }
+        out[name] = {
+            "recordings": len(data),
+            "not_of_the_first_class": int((data.labels > 0).sum()),
+            "groups": len(np.unique(data.groups)),
+            "level_matched_pairs": len(matched.pairs),
+            "balance": {
+                b.name: {"before": round(b.before, 3), "after": round(b.after, 3)} for b in matched.balance
+            },
+            "scorers": {key: line(judged, p, matched.rows, seed) for key, p in scorers.items()},
+            "mediator": abstention(judged, condition.spec),
+        }
+    return out
+
+
+def as_markdown(facts: dict[str, Any]) -> str:
+    """The table for a page, its verdict first."""
+    spec = facts["condition"]
+    lines = [f"# {spec['title']}: the honest table", "", f"**{facts['verdict']}**", "", spec["policy"], ""]
+    for name, title in (("out_of_fold", "Out of fold, training folds"), ("test", "Test fold")):
+        part = facts[name]
+        lines += [
+            f"## {title}",
+            "",
+            f"{part['recordings']} recordings, {part['not_of_the_first_class']} positive, "
+            f"{part['groups']} groups; {part['level_matched_pairs']} level-matched pairs.",
+            "",
+            "| | AUROC | minus levels | sens. | spec. | ECE | AUROC, level-matched |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        for key, row in part["scorers"].items():
+            margin = "-" if key == "levels" else _range(row["margin_over_levels_95"])
+            lines.append(
+                f"| {TITLES.get(key, key)} | {row['auroc']:.3f} ({_range(row['auroc_95'])}) | "
+                f"{margin} | {row['sensitivity']:.2f} | "
+                f"{row['specificity']:.2f} | {row['expected_calibration_error']:.3f} | "
+                f"{row['level_matched_auroc']:.3f} ({_range(row['level_matched_auroc_95'])}) |"
+            )
+        said = part["mediator"]
+        right = said["accuracy_of_those_answers"]
+        lines += [
+            "",
+            f"The sets held the truth in {said['coverage_of_sets']:.1%}. By sets and unanimity alone the "
+            f"mediator would abstain on {said['abstains_without_the_rule_of_evidence']:.1%}"
+            + (f" and be right in {right:.1%} of its answers" if right is not None else "")
+            + f"; as shipped it abstains on {said['abstains_as_shipped']:.0%}.",
+            "",
+        ]
+    lines += [
+        "Sensitivity and specificity: of a call at a probability of one half, for a set in which most are "
+        f"positive. Made by `python -m training.report` (code `{facts['code_version']}`). What was used: "
+        f"{facts['used']}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _range(interval: list[float]) -> str:
+    return f"{interval[0]:.2f} to {interval[1]:.2f}"
+
+
+def draw(facts: dict[str, Any], path: Path) -> None:
+    """AUROC of every scorer with its interval, out of fold and on the test fold."""
+    names = list(facts["test"]["scorers"])
+    figure, axes = plt.subplots(figsize=(8, 0.5 * len(names) + 1.6), layout="constrained")
+    for shift, (part, label, colour) in enumerate(
+        (("out_of_fold", "out of fold", "#33628d"), ("test", "test fold", "#c8743b"))
+    ):
+        rows = [facts[part]["scorers"][name] for name in names]
+        y = np.arange(len(names))[::-1] + 0.14 - 0.28 * shift
+        x = np.array([row["auroc"] for row in rows])
+        ends = np.array([row["auroc_95"] for row in rows]).T
+        axes.errorbar(x, y, xerr=np.abs(ends - x), fmt="o", color=colour, capsize=3, label=label)
+    axes.axvline(0.5, color="0.6", lw=1, ls=":")
+    axes.set_yticks(np.arange(len(names))[::-1], [TITLES.get(name, name) for name in names])
+    axes.set_xlabel("AUROC, 95 % interval by groups")
+    axes.set_title("COVID-19 from a cough beside what no cough would have scored", loc="left", fontsize=11)
+    axes.legend(frameon=False, loc="lower right")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=140)
+    plt.close(figure)
+
+
+def verdict(condition: Condition) -> str:
+    """The first line, by the rule of the policy."""
+    margin = condition.figures["out_of_fold"]["margin_over_levels_95"]
+    if condition.spec.answers:
+        return "The cough tells more than its level, length and brightness do; the condition answers."
+    return (
+        "On these recordings the sound of the cough is not shown to tell more than how loud, long and "
+        f"bright the recording is (difference in AUROC {margin[0]} to {margin[1]}), so the condition always "
+        "abstains."
+    )
+
+
+def main() -> None:
+    """Command line; ``--help`` tells."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE)
+    parser.add_argument("--config", type=Path, default=COVID19)
+    parser.add_argument("--corpus", type=Path, default=corpus_path())
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    config = read_condition(arguments.config)
+    bundle = load_bundle(arguments.bundle)
+    data = collect(Manifest.open(arguments.corpus), config, bundle)
+    condition = train_condition(config, data, bundle)
+    shipped = next((c for c in bundle.spec.conditions if c.name == config.name), None)
+    trained = condition.figures["training"]
+    facts = {
+        "bundle_id": bundle.spec.bundle_id,
+        "code_version": code_version(),
+        "same_voters_as_the_bundle": shipped is not None
+        and all(bundle.contents.get(name) == content for name, content in condition.contents.items()),
+        "condition": condition.spec.model_dump(mode="json", include={"name", "title", "policy", "answers"}),
+        "verdict": verdict(condition),
+        "used": (
+            f"rows of {config.where}, column {config.column}; in training "
+            + ", ".join(f"{k} {v}" for k, v in trained["recordings"].items())
+            + f"; left out: {trained['left_out'] or 'none'}."
+        ),
+        **report(condition, Corpus.read(arguments.corpus), config.seed),
+    }
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "report.json").write_text(json.dumps(facts, indent=1) + "\n")
+    (arguments.out / "report.md").write_text(as_markdown(facts))
+    draw(facts, arguments.out / "report.png")
+    print(as_markdown(facts))
+
+
+if __name__ == "__main__":
+    main()
