@@ -26,6 +26,7 @@ report: $(VENV)/.all  ## remake the shipped gate's tables and figures, and the m
 	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.gate_report
 	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.soundscapes
 	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.robustness
+	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.report
 	$(BIN)/python -m training.card
 
 worked-example: $(VENV)/.all  ## the evaluation of the shipped bundle that data_manifests/worked_example holds

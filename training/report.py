@@ -210,8 +210,10 @@ def draw(facts: dict[str, Any], path: Path) -> None:
     axes.axvline(0.5, color="0.6", lw=1, ls=":")
     axes.set_yticks(np.arange(len(names))[::-1], [TITLES.get(name, name) for name in names])
     axes.set_xlabel("AUROC, 95 % interval by groups")
-    axes.set_title("COVID-19 from a cough beside what no cough would have scored", loc="left", fontsize=11)
-    axes.legend(frameon=False, loc="lower right")
+    figure.suptitle(
+        f"{facts['condition']['name']}: the sound of the cough beside what needs no cough", fontsize=11
+    )
+    figure.legend(frameon=False, loc="outside lower right", ncols=2)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=140)
     plt.close(figure)
