@@ -40,7 +40,7 @@ from training.corpus import VOCAL_HARD, Corpus, Teacher
 from training.export import check_parity, export_encoder, export_gate, gate_module
 from training.loso import Heldout
 from training.networks import GATE_HOP_S, EncoderNetwork, GateNetwork
-from training.probe import esc50_probe
+from training.probe import probes
 from training.recordings import collect
 from training.scoring import HOP
 from training.stages import PROJECT
@@ -119,7 +119,7 @@ def assemble(
         "quality": _quality_figures(parts, config, CoughGate(draft)),
         "encoder": {
             "parity_max_abs": encoder_parity,
-            "esc50_linear_probe_fold_5": esc50_probe(
+            "probes_fold_5": probes(
                 parts.corpus, parts.waves, parts.teacher, Encoder(draft), test_fold=config.test_fold
             ),
         },
