@@ -19,8 +19,8 @@ lint: $(VENV)/.all
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-train: $(VENV)/.all  ## remake the shipped bundle from the corpus (under an hour on two cores)
-	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.pipeline --config $(CONFIG)
+train: $(VENV)/.all  ## remake the shipped bundle; with CORPORA=DIR,DIR one from your own corpora, in runs/own
+	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.pipeline --config $(CONFIG) $(if $(CORPORA),--corpus $(CORPORA) --out runs/own)
 
 report: $(VENV)/.all  ## remake the shipped gate's tables and figures, and the model card
 	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.gate_report

@@ -115,7 +115,9 @@ def main() -> None:
         changed = read_config(arguments.config, ["threads=1", *SMALL, *variant.overrides])
         heard = heldout if changed.gate.listens_to_heldout else ()
         own = {**inputs, "heldout": [folder.name for folder in heard]}
-        return [Job(part, changed, corpus.root, waves_folder, arguments.cache, own, heard) for part in parts]
+        return [
+            Job(part, changed, (corpus.root,), waves_folder, arguments.cache, own, heard) for part in parts
+        ]
 
     first = tuple(leave_sources_out(jobs(VARIANTS[0], range(N_PARTS), ()), processes=arguments.processes))
     every = [job for variant in chosen for job in jobs(variant, JUDGED_PARTS, first)]

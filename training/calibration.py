@@ -23,7 +23,8 @@ from training.clips import NOTHING_HEARD, TEACHER_HEARS_NOTHING, is_silent
 from training.config import TrainingConfig
 from training.corpus import Corpus, Teacher
 from training.gate_table import gate_table
-from training.loso import Heldout, part_of
+from training.loso import Heldout
+from training.parts import deal
 from training.scoring import clip_scores
 from training.waves import Waves
 
@@ -63,6 +64,7 @@ def calibrate_on_heldout(
     everyone = [i for i, row in enumerate(heldout.rows) if recordings[row].is_cough is not None]
     every_score = clip_scores([heldout.logits[i] for i in everyone], g.score_frames, slope=slope, shift=shift)
     table = gate_table(corpus, teacher, heldout.rows[everyone], every_score, threshold=threshold)
+    dealt = deal(corpus, config)
     return Calibration(
         slope,
         shift,
@@ -73,22 +75,22 @@ def calibrate_on_heldout(
             f"dearly. On {int(coughs.sum())} coughs of "
             f"{len({recordings[r].group_id for r in rows[coughs]})} groups (folds "
             f"{', '.join(map(str, config.train_folds))}; at most {g.calibration_clips_per_group} clips a "
-            "group), each scored by a gate that never heard its source. Not counted: silent clips and "
-            f"{int((labels[~counted] == 1).sum())} clips labelled cough in which neither that gate nor mn04 "
-            "hears one. Sensitivity there "
+            f"group), each scored by a gate that never heard {dealt.never_heard}. Not counted: silent "
+            f"clips and {int((labels[~counted] == 1).sum())} clips labelled cough in which neither that gate "
+            "nor mn04 hears one. Sensitivity there "
             f"{sensitivity(labels[counted], scores[counted], threshold=threshold):.4f}, specificity, on "
             f"{int((labels == 0).sum())} clips, {specificity(labels, scores, threshold=threshold):.4f}; the "
-            "shipped gate has heard all of these sources."
+            "bundle's gate has heard all of these sources."
         ),
         calibration=(
             f"Logistic on frame logits (slope {slope:.4f}, shift {shift:.4f}), fitted to clip scores of the "
             f"same recordings, doubtful labels included; expected calibration error there "
             f"{expected_calibration_error(labels, scores):.4f}, and with slope and shift fitted to the other "
-            f"parts of the sources {_cross_error(corpus, rows, logits, labels, g.score_frames):.4f}."
+            f"parts of the {dealt.by} {_cross_error(dealt.part[rows], logits, labels, g.score_frames):.4f}."
         ),
         table=table
         | {
-            "note": "Gates trained for fewer epochs, each without a part of the sources; calibration and "
+            "note": f"Gates trained for fewer epochs, each without a part of the {dealt.by}; calibration and "
             "threshold are those of the bundle, chosen on at most a few of these clips a group."
         },
     )
@@ -132,12 +134,9 @@ def calibrate(logits: list[np.ndarray], labels: np.ndarray, score_frames: int) -
     return float(np.exp(found.x[0])), float(found.x[1])
 
 
-def _cross_error(
-    corpus: Corpus, rows: np.ndarray, logits: list[np.ndarray], labels: np.ndarray, score_frames: int
-) -> float:
+def _cross_error(part: np.ndarray, logits: list[np.ndarray], labels: np.ndarray, score_frames: int) -> float:
     """ECE where each part of the sources is calibrated by what was fitted to the other parts."""
-    part = np.array([part_of(corpus.recordings[r].source) for r in rows])
-    scores = np.empty(len(rows))
+    scores = np.empty(len(part))
     for p in np.unique(part):
         fitted, applied = np.flatnonzero(part != p), np.flatnonzero(part == p)
         slope, shift = calibrate([logits[i] for i in fitted], labels[fitted], score_frames)

@@ -329,6 +329,8 @@ class GateClips:
 
 def standardise(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Each column with the mean and spread that it has in ``reference``; float32."""
+    if not len(reference):
+        return np.asarray(values, np.float32)
     return np.asarray((values - reference.mean(axis=0)) / (reference.std(axis=0) + 1e-3), np.float32)
 
 

@@ -36,7 +36,8 @@ class Composer:
     def __init__(self, corpus: Corpus, waves: Waves, rows: np.ndarray, config: TrainingConfig) -> None:
         self.random = np.random.default_rng([config.seed, 19])
         self.share = config.gate.composed_share
-        labelled = [int(row) for row in rows if corpus.recordings[row].is_cough is not None]
+        # Without a share of them, hours of sound need not be held.
+        labelled = [int(row) for row in rows if self.share and corpus.recordings[row].is_cough is not None]
         sounds = palette(corpus, {row: waves.samples(row) for row in labelled})
         kinds = [kind for kind, clips in sounds.backgrounds.items() if clips]
         self.scenes: list[tuple[np.ndarray, Soundscape]] = []

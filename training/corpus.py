@@ -54,6 +54,7 @@ class Recording:
     licence: str
     licence_class: str
     upstream: str
+    sex: str = ""
 
     @property
     def is_cough(self) -> bool | None:
@@ -147,6 +148,7 @@ def _recording(row: dict[str, str]) -> Recording:
         licence=row["licence"],
         licence_class=row["licence_class"],
         upstream=row["upstream"],
+        sex=row.get("sex", ""),
     )
 
 
@@ -168,6 +170,8 @@ class Teacher:
     """(n_windows, 384) float16, hop 1 s."""
     sha256: str
     """Of both files."""
+    covered: np.ndarray | None = None
+    """(n_recordings,) bool: what it was asked about at all, where that is not everything."""
 
     @classmethod
     def read(cls, corpus: Corpus) -> Teacher:
@@ -193,10 +197,15 @@ class Teacher:
             )
 
     def clip_scores(self, n_recordings: int, *, label: str = "Cough") -> np.ndarray:
-        """The teacher's clip-level logit for a class: its maximum over windows; (n_recordings,)."""
+        """The teacher's clip-level logit for a class: its maximum over windows; (n_recordings,).
+
+        NaN where the teacher was not asked.
+        """
         column = self.logits[:, self.classes.index(label)].astype(np.float32)
         scores = np.full(n_recordings, -np.inf, np.float32)
         np.maximum.at(scores, self.logit_rows, column)
+        if self.covered is not None:
+            scores[~self.covered] = np.nan
         return scores
 
 

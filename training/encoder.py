@@ -4,6 +4,7 @@ The teacher (EfficientAT mn04, AudioSet) heard one-second windows of every recor
 learns its embedding and its class logits for the same second, through rooms, phones and noise.
 It also learns which of its source's sounds a clip holds: only among the classes of one source, so
 that telling sources apart is worth nothing. No disease label is seen here.
+Where the teacher was not asked, a recording's seconds are only named, not distilled.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from rich.progress import Progress
 from torch import Tensor
 from torch.nn import functional as F
 
+from cough import errors
 from cough.audio import SAMPLE_RATE_HZ
 from training.augment import Augmenter
 from training.clips import standardise
@@ -66,7 +68,10 @@ def _sound(recording: Recording) -> tuple[str, str, str]:
 
 
 class EncoderWindows:
-    """The teacher's one-second windows of the training rows, with both targets standardised."""
+    """The teacher's one-second windows of the training rows, with both targets standardised.
+
+    Recordings that the teacher was not asked about are cut into seconds, without targets.
+    """
 
     def __init__(
         self, corpus: Corpus, waves: Waves, teacher: Teacher, rows: np.ndarray, config: TrainingConfig
@@ -81,6 +86,9 @@ class EncoderWindows:
         embeddings = teacher.embeddings[used].astype(np.float32)
         logits = teacher.logits[partner].astype(np.float32)
         self.embeddings, self.logits = standardise(embeddings, embeddings), standardise(logits, logits)
+        self.heard = np.ones(len(used), bool)
+        if teacher.covered is not None:
+            self._add_unheard(rows[~teacher.covered[rows]])
         self.sounds = SoundClasses.of(corpus, rows).of_recording[self.rows]
         cough = np.array([corpus.recordings[r].is_probably_cough is True for r in self.rows])
         # Coughs are a tenth of the audio and all that the heads will ever see.
@@ -89,8 +97,28 @@ class EncoderWindows:
         )
         self.probability /= self.probability.sum()
 
-    def batch(self, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(size, 16000) waveforms, (size, 384) embeddings, (size, n) logits, (size,) sound classes."""
+    def _add_unheard(self, rows: np.ndarray) -> None:
+        """Every second of these rows, short recordings whole."""
+        seconds = [
+            max(1, int(self.waves.starts[row + 1] - self.waves.starts[row]) // SAMPLE_RATE_HZ) for row in rows
+        ]
+        n = sum(seconds)
+        self.rows = np.concatenate([self.rows, np.repeat(rows, seconds)])
+        starts = [np.arange(k, dtype=np.int64) * SAMPLE_RATE_HZ for k in seconds]
+        self.start = np.concatenate([self.start, *starts])
+        self.heard = np.concatenate([self.heard, np.zeros(n, bool)])
+        for name in ("embeddings", "logits"):
+            known = getattr(self, name)
+            setattr(self, name, np.concatenate([known, np.zeros((n, known.shape[1]), np.float32)]))
+
+    def batch(self, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Windows and their targets.
+
+        Returns
+        -------
+        tuple : (size, 16000) waveforms, (size, 384) embeddings, (size, n) logits, (size,) sound classes,
+            (size,) bool whether the teacher heard it
+        """
         chosen = self.random.choice(len(self.rows), size=size, p=self.probability)
         wave = np.zeros((size, SAMPLE_RATE_HZ), np.float32)
         for i, window in enumerate(chosen):
@@ -105,6 +133,7 @@ class EncoderWindows:
             torch.from_numpy(self.embeddings[chosen]),
             torch.from_numpy(self.logits[chosen]),
             torch.from_numpy(self.sounds[chosen]),
+            torch.from_numpy(self.heard[chosen]),
         )
 
 
@@ -115,7 +144,8 @@ def _partner(teacher: Teacher, used: np.ndarray) -> np.ndarray:
         for i, (row, start) in enumerate(zip(teacher.logit_rows, teacher.logit_start_s, strict=True))
     }
     keys = zip(teacher.embedding_rows[used], teacher.embedding_start_s[used], strict=True)
-    return np.array([index.get((int(row), round(float(start) / MATCH_S)), -1) for row, start in keys])
+    found = [index.get((int(row), round(float(start) / MATCH_S)), -1) for row, start in keys]
+    return np.array(found, dtype=np.int64)
 
 
 def build_encoder(config: TrainingConfig, teacher: Teacher) -> EncoderNetwork:
@@ -151,6 +181,11 @@ def train_encoder(
     optimiser = torch.optim.AdamW(network.parameters(), lr=e.learning_rate, weight_decay=e.weight_decay)
     scale = e.embedding_size**0.5
     classes = SoundClasses.of(corpus, rows)
+    if not classes.names and not windows.heard.any():
+        raise errors.CorpusTooSmall(
+            "There is nothing to learn an embedding from: no teacher/ folder, and no source with two kinds "
+            f"of sounds of {MIN_CLIPS} clips each. Add a corpus with several, such as ESC-50."
+        )
     rivals = torch.from_numpy(classes.rivals)
     naming = torch.nn.Linear(e.embedding_size, len(classes.names))
     optimiser.add_param_group({"params": naming.parameters()})
@@ -163,13 +198,13 @@ def train_encoder(
             network.train()
             began, total = time.perf_counter(), 0.0
             for _ in range(steps):
-                wave, embedding, logits, sounds = windows.batch(e.batch_size)
+                wave, embedding, logits, sounds, heard = windows.batch(e.batch_size)
                 with torch.no_grad():
                     features = augment.mask(network.features(augment(wave)))
                 with torch.autocast("cpu", dtype=torch.bfloat16, enabled=e.bfloat16):
                     student = network.embed(features).float() * scale
-                loss = F.mse_loss(network.teacher_embedding(student), embedding)
-                loss = loss + e.class_loss * F.mse_loss(network.teacher_logits(student), logits)
+                loss = _heard_loss(network.teacher_embedding(student), embedding, heard)
+                loss = loss + e.class_loss * _heard_loss(network.teacher_logits(student), logits, heard)
                 loss = loss + e.naming_loss * _naming_loss(naming(student), sounds, rivals)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
@@ -182,6 +217,15 @@ def train_encoder(
                 with open(log, "a") as file:
                     file.write(json.dumps(entry) + "\n")
     return network.eval()
+
+
+def _heard_loss(prediction: Tensor, target: Tensor, heard: Tensor) -> Tensor:
+    """Mean squared error over what the teacher heard."""
+    if heard.all():
+        return F.mse_loss(prediction, target)
+    if not heard.any():
+        return prediction.sum() * 0.0
+    return F.mse_loss(prediction[heard], target[heard])
 
 
 def _naming_loss(logits: Tensor, sounds: Tensor, rivals: Tensor) -> Tensor:

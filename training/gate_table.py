@@ -138,14 +138,14 @@ def gate_table(
     everything = np.ones_like(cough)
     pooled = _row(clips, ranked=everything, counted=everything)
     for name, detector in clips.detectors.items():
-        pooled[name]["expected_calibration_error"] = _rounded(
-            expected_calibration_error(cough, detector.scores)
+        pooled[name]["expected_calibration_error"] = (
+            None if _unheard(detector) else _rounded(expected_calibration_error(cough, detector.scores))
         )
         pooled[name] |= _intervals(detector, clips, resamples=resamples, seed=seed)
     pooled["margin_over_mn04"] = _margins(clips, resamples=resamples, seed=seed)
     return {
         "threshold": clips.ours.threshold,
-        "mn04_threshold": round(clips.mn04.threshold, 6),
+        "mn04_threshold": None if _unheard(clips.mn04) else round(clips.mn04.threshold, 6),
         "groups": len(set(clips.groups)),
         "resamples": resamples,
         "pooled": pooled,
@@ -160,6 +160,11 @@ def gate_table(
     }
 
 
+def _unheard(detector: Detector) -> bool:
+    """Whether a detector was not asked about every clip, so that its figures would be of other clips."""
+    return bool(np.isnan(detector.scores).any())
+
+
 def _row(clips: Clips, *, ranked: np.ndarray, counted: np.ndarray) -> dict[str, Any]:
     """Figures of rank among the clips of ``ranked``, figures at the threshold on those of ``counted``."""
     cough = clips.cough
@@ -171,7 +176,7 @@ def _row(clips: Clips, *, ranked: np.ndarray, counted: np.ndarray) -> dict[str, 
 
 def _ranks(detector: Detector, clips: Clips, ranked: np.ndarray) -> dict[str, float | None]:
     cough = clips.cough
-    if not (cough & ranked).any() or not (~cough & ranked).any():
+    if _unheard(detector) or not (cough & ranked).any() or not (~cough & ranked).any():
         return dict.fromkeys(("auroc", "auroc_hard", "specificity_at_95_sensitivity"))
     y, s = cough[ranked], detector.scores[ranked]
     near = (cough | clips.hard)[ranked]
@@ -183,6 +188,8 @@ def _ranks(detector: Detector, clips: Clips, ranked: np.ndarray) -> dict[str, fl
 
 
 def _counts(detector: Detector, cough: np.ndarray, counted: np.ndarray) -> dict[str, float | int | None]:
+    if _unheard(detector):
+        return dict.fromkeys(("sensitivity", "specificity", "false_rejects", "false_accepts"))
     coughs, others = detector.accepted[cough & counted], detector.accepted[~cough & counted]
     return {
         "sensitivity": _rounded(float(coughs.mean())) if len(coughs) else None,
@@ -242,7 +249,7 @@ def _interval(
     seed: int,
 ) -> list[float] | None:
     """Interval of ``figure(cough, scores)``; draws with coughs or others alone do not count."""
-    if cough.all():
+    if cough.all() or np.isnan(scores).any():
         return None
 
     def drawn(i: np.ndarray) -> float:

@@ -2,8 +2,9 @@
 
 A score inside a corpus says little about other people's phones, so this is the yardstick of the
 recipe (``training.ablation``), where the shipped calibration and threshold come from, and what
-corrects labels (``training.clips``). The sources are dealt into four parts, each with coughs,
-speech and other sounds; four gates are trained, each without one part and always without fold 5.
+corrects labels (``training.clips``). The sources are dealt into parts, each with coughs, speech and
+other sounds (``training.parts``); as many gates are trained, each without one part and always without
+fold 5.
 """
 
 from __future__ import annotations
@@ -18,31 +19,17 @@ from typing import Any
 import numpy as np
 
 from training.config import TrainingConfig
-from training.corpus import Corpus, Recording, Teacher
+from training.corpus import Corpus
 from training.gate import train_gate
+from training.joined import read_corpora, read_teacher
 from training.nearcoughs import near_coughs
+from training.parts import N_PARTS, PARTS, deal, licensed, part_of, usable
 from training.scoring import frame_logits
 from training.stages import run_stage
 from training.waves import read_waves
 
-PARTS = (
-    {"ru_covid19_cough", "mycroft", "donateacry", "fsdkaggle2018", "fraiwan_lung"},
-    {"ghchen99_phone", "speech_commands", "sonic_pi", "ravdess", "hymel", "picovoice"},
-    {"coswara", "coughvid", "urbansound8k", "pyaudioanalysis", "librispeech", "howl"},
-)
-"""Sources left out together; every other source is in a fourth part with ESC-50."""
-N_PARTS = len(PARTS) + 1
 SYNTHETIC_SOUNDS = 1_500
-
-
-def part_of(source: str) -> int:
-    """Which part a source belongs to, 0 to 3."""
-    return next((i for i, sources in enumerate(PARTS) if source in sources), len(PARTS))
-
-
-def licensed(recording: Recording, config: TrainingConfig) -> bool:
-    """Whether the tier of licences that the config asks for has this recording."""
-    return config.licences == "all" or recording.licence_class == "open"
+__all__ = ["N_PARTS", "PARTS", "part_of"]  # their place before there were other corpora
 
 
 def room_rows(corpus: Corpus, config: TrainingConfig) -> np.ndarray:
@@ -95,7 +82,7 @@ class Job:
 
     part: int
     config: TrainingConfig
-    corpus_root: Path
+    corpus_roots: tuple[Path, ...]
     waves_folder: Path
     cache: Path
     inputs: dict[str, Any]
@@ -116,19 +103,15 @@ def run_job(job: Job) -> Path:
 
 def _train_and_score(job: Job, folder: Path) -> None:
     config = job.config
-    corpus = Corpus.read(job.corpus_root)
-    teacher, waves = Teacher.read(corpus), read_waves(job.waves_folder)
-
-    def usable(r: Recording) -> bool:
-        return r.is_clip and licensed(r, config) and r.fold in config.train_folds
-
-    training = corpus.where(lambda r: usable(r) and part_of(r.source) != job.part)
-    scored = corpus.where(lambda r: usable(r) and part_of(r.source) == job.part)
+    corpus = read_corpora(job.corpus_roots)
+    teacher, waves = read_teacher(corpus), read_waves(job.waves_folder)
+    rows, part = usable(corpus, config), deal(corpus, config).part
+    training, scored = rows[part[rows] != job.part], rows[part[rows] == job.part]
     scores = None
     if job.heldout_folders:
         heldout = Heldout.read(job.heldout_folders)
         scores = heldout.clip_scores(len(corpus.recordings), config.gate.score_frames)
-    rooms = [row for row in room_rows(corpus, config) if part_of(corpus.recordings[row].source) != job.part]
+    rooms = [row for row in room_rows(corpus, config) if part[row] != job.part]
     network = train_gate(
         corpus,
         waves,

@@ -1,6 +1,7 @@
 """From a corpus to the bundle that ships: one command, under an hour on two cores.
 
     make train                                             # the shipped bundle
+    make train CORPORA=prepared/esc50,prepared/coswara     # one like it from what you downloaded, in runs/own
     python -m training.pipeline --licences open --out runs/open      # without non-commercial sources
     python -m training.pipeline --keep-gate cough/models/default --out runs/new   # encoder and heads anew
     python -m training.pipeline --set gate.epochs=1 --set gate.clips_per_epoch=320 \\
@@ -25,21 +26,16 @@ from typing import Any
 
 import numpy as np
 
+from cough import errors
 from cough.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
 from training.assemble import Parts, TrainedGate, assemble
 from training.config import TrainingConfig, read_config
 from training.corpus import Corpus, Teacher, corpus_path
 from training.encoder import build_encoder, train_encoder
 from training.gate import build_gate, train_gate
-from training.loso import (
-    N_PARTS,
-    Heldout,
-    Job,
-    leave_sources_out,
-    licensed,
-    room_rows,
-    synthetic_sounds,
-)
+from training.joined import read_corpora, read_teacher
+from training.loso import Heldout, Job, leave_sources_out, room_rows, synthetic_sounds
+from training.parts import deal, usable
 from training.stages import (
     PROJECT,
     code_version,
@@ -61,7 +57,9 @@ GATE_SOURCES = (
     "training.corpus",
     "training.gate",
     "training.isolated",
+    "training.joined",
     "training.nearcoughs",
+    "training.parts",
     "training.scenes",
     "training.synth",
 )
@@ -77,13 +75,13 @@ def prepare_waves(corpus: Corpus, cache: Path, config: TrainingConfig) -> Path:
     )
 
 
-def training_rows(corpus: Corpus, config: TrainingConfig) -> np.ndarray:
-    """Clips of the training folds that the tier of licences has."""
-    return corpus.where(lambda r: r.is_clip and licensed(r, config) and r.fold in config.train_folds)
-
-
 def loso_jobs(
-    corpus: Corpus, waves_folder: Path, cache: Path, config: TrainingConfig, shared: dict[str, Any]
+    corpus: Corpus,
+    roots: tuple[Path, ...],
+    waves_folder: Path,
+    cache: Path,
+    config: TrainingConfig,
+    shared: dict[str, Any],
 ) -> list[Job]:
     """One gate without each part of the sources: few epochs, one thread, labels as they are given."""
     given = {"epochs": config.loso.epochs, "self_training": False, "label_cleaning": False}
@@ -93,11 +91,13 @@ def loso_jobs(
         **{key: shared[key] for key in ("labels", "teacher", "waves", "libraries")},
         "source": source_hash([*GATE_SOURCES, "training.loso", "training.scoring"]),
     }
-    return [Job(part, short, corpus.root, waves_folder, cache, inputs) for part in range(N_PARTS)]
+    parts = range(deal(corpus, config).n_parts)
+    return [Job(part, short, roots, waves_folder, cache, inputs) for part in parts]
 
 
 def gate_stage(
     corpus: Corpus,
+    roots: tuple[Path, ...],
     waves_folder: Path,
     waves: Waves,
     teacher: Teacher,
@@ -108,7 +108,7 @@ def gate_stage(
     shared: dict[str, Any],
 ) -> tuple[TrainedGate, dict[str, float]]:
     """The short gates without each part of the sources, then the gate; and the seconds they took."""
-    jobs = loso_jobs(corpus, waves_folder, cache, config, shared)
+    jobs = loso_jobs(corpus, roots, waves_folder, cache, config, shared)
     loso_folders = leave_sources_out(jobs, processes=config.loso.processes)
     heldout = Heldout.read(loso_folders)
     scores = heldout.clip_scores(len(corpus.recordings), config.gate.score_frames)
@@ -194,20 +194,32 @@ def libraries() -> dict[str, str]:
 
 
 def train(
-    config: TrainingConfig, *, corpus_root: Path, cache: Path, out: Path, keep_gate: Path | None = None
+    config: TrainingConfig,
+    *,
+    corpus_roots: tuple[Path, ...],
+    cache: Path,
+    out: Path,
+    keep_gate: Path | None = None,
 ) -> Path:
     """Run every stage and put the bundle at ``out``, replacing what was there as the last step.
 
     Parameters
     ----------
+    corpus_roots : prepared corpora; several are read as one (``training.joined``)
     keep_gate : a bundle whose gate is taken as it is; its training stages are left out then
+
+    Raises
+    ------
+    LayoutUnknown : a folder that is no prepared corpus
+    CorpusTooSmall : too few coughs or other sounds to train and test on
     """
-    corpus = Corpus.read(corpus_root)
-    teacher = Teacher.read(corpus)
+    corpus = read_corpora(corpus_roots)
+    teacher = read_teacher(corpus)
+    deal(corpus, config)
     version_at_start = code_version()
     waves_folder = prepare_waves(corpus, cache, config)
     waves = read_waves(waves_folder)
-    training = training_rows(corpus, config)
+    training = usable(corpus, config)
     rooms = [waves.samples(int(row)) for row in room_rows(corpus, config)]
     shared = shared_inputs(corpus, waves, teacher, training, config)
     gate: TrainedGate | Bundle
@@ -217,13 +229,13 @@ def train(
         took_s = {name: gate.spec.metrics["training"][f"{name}_s"] for name in ("leave_sources_out", "gate")}
     else:
         gate, took_s = gate_stage(
-            corpus, waves_folder, waves, teacher, training, rooms, cache, config, shared
+            corpus, corpus_roots, waves_folder, waves, teacher, training, rooms, cache, config, shared
         )
     encoder_folder = encoder_stage(corpus, waves, teacher, training, rooms, cache, config, shared)
     encoder = build_encoder(config, teacher)
     load_weights(encoder, encoder_folder / "weights.npz")
 
-    parts = Parts(corpus, waves, teacher, training, gate, encoder)
+    parts = Parts(corpus, waves, teacher, training, gate, encoder, corpus_roots)
     partial = out.with_name(f".{out.name}.partial{os.getpid()}")
     took_s["encoder"] = epochs_s(encoder_folder)
     assemble(parts, config, code=version_at_start, libraries=libraries(), took_s=took_s, out=partial)
@@ -245,7 +257,9 @@ def main() -> None:
     parser.add_argument(
         "--keep-gate", type=Path, metavar="BUNDLE", help="take the gate of this bundle as it is"
     )
-    parser.add_argument("--corpus", type=Path, default=corpus_path())
+    parser.add_argument(
+        "--corpus", metavar="DIR[,DIR]", default=str(corpus_path()), help="prepared corpora, read as one"
+    )
     parser.add_argument("--cache", type=Path, default=PROJECT / ".cache")
     parser.add_argument("--out", type=Path, default=DEFAULT_BUNDLE)
     arguments = parser.parse_args()
@@ -253,13 +267,16 @@ def main() -> None:
     if arguments.licences:
         overrides.append(f'licences="{arguments.licences}"')
     config = read_config(arguments.config, overrides)
-    out = train(
-        config,
-        corpus_root=arguments.corpus,
-        cache=arguments.cache,
-        out=arguments.out,
-        keep_gate=arguments.keep_gate,
-    )
+    try:
+        out = train(
+            config,
+            corpus_roots=tuple(Path(root) for root in arguments.corpus.split(",")),
+            cache=arguments.cache,
+            out=arguments.out,
+            keep_gate=arguments.keep_gate,
+        )
+    except errors.CoughError as error:
+        parser.exit(1, f"{error.code}: {error}\n")
     print(f"bundle written to {out}")
 
 

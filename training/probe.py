@@ -77,20 +77,20 @@ def probes(
     for task in tasks:
         classes = np.array([TASKS[task](recording) for recording in corpus.recordings])
         rows = np.flatnonzero(classes != "")
-        if len(np.unique(classes[rows])) < 2:
-            continue
         recordings = [corpus.recordings[row] for row in rows]
         folds = np.array([recording.fold for recording in recordings])
         groups = np.array([recording.group_id for recording in recordings])
         clips = [waves.samples(int(row)) for row in rows]
+        test = folds == test_fold
+        if len(set(classes[rows][~test])) < 2 or len(set(classes[rows][test])) < 2:
+            continue
+        asked = [teacher.embeddings[teacher.embedding_rows == row].astype(float) for row in rows]
         heard = {
             "ours": np.array([_ours(clip, encoder) for clip in track(clips, description=f"probing {task}")]),
-            "mn04": np.array(
-                [teacher.embeddings[teacher.embedding_rows == r].astype(float).mean(0) for r in rows]
-            ),
             "classical": np.array([_classical(clip, classical) for clip in clips]),
         }
-        test = folds == test_fold
+        if all(len(windows) for windows in asked):
+            heard["mn04"] = np.array([windows.mean(axis=0) for windows in asked])
         out[task] = {
             "classes": len(set(classes[rows])),
             "train_clips": int((~test).sum()),
@@ -176,8 +176,8 @@ def as_markdown(facts: dict[str, Any]) -> str:
     ]
     for task, part in facts["probes"].items():
         cells = [
-            f"{row['value']:.3f} ({row['value_95'][0]:.2f}-{row['value_95'][1]:.2f})"
-            for row in (part["figures"][name] for name in ("ours", "mn04", "classical"))
+            "-" if row is None else f"{row['value']:.3f} ({row['value_95'][0]:.2f}-{row['value_95'][1]:.2f})"
+            for row in (part["figures"].get(name) for name in ("ours", "mn04", "classical"))
         ]
         counts = f"{part['train_clips']}, {part['test_clips']}"
         lines.append(f"| {task.replace('_', ', ')} | {counts} | " + " | ".join(cells) + " |")

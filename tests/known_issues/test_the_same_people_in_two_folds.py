@@ -6,12 +6,12 @@ import pytest
 
 from training.config import TrainingConfig
 from training.corpus import TWIN_GROUPS, Corpus
-from training.pipeline import training_rows
+from training.parts import usable
 
 
 @pytest.mark.corpus
 def test_twins_are_neither_trained_nor_tested(corpus: Corpus) -> None:
     assert sum(r.group_id in TWIN_GROUPS for r in corpus.recordings) == 32
-    rows = training_rows(corpus, TrainingConfig())
+    rows = usable(corpus, TrainingConfig())
     assert not TWIN_GROUPS & {corpus.recordings[r].group_id for r in rows}
     assert not any(r.is_clip for r in corpus.recordings if r.group_id in TWIN_GROUPS)

@@ -18,7 +18,7 @@ from training.config import AugmentConfig, TrainingConfig, read_config
 from training.corpus import Corpus, Teacher
 from training.gate import clip_logits
 from training.loso import N_PARTS, PARTS, part_of
-from training.pipeline import training_rows
+from training.parts import usable
 from training.scoring import clip_scores, sigmoid
 from training.stages import PROJECT, load_weights, run_stage, save_weights, source_hash
 
@@ -140,17 +140,17 @@ def test_examples_are_remade_by_their_command(tmp_path: Path) -> None:
 @pytest.mark.corpus
 def test_training_rows_keep_fold_5_and_other_licences_out(corpus: Corpus) -> None:
     config = TrainingConfig()
-    training = training_rows(corpus, config)
+    training = usable(corpus, config)
     assert config.test_fold not in {corpus.recordings[r].fold for r in training}
     test_groups = {r.group_id for r in corpus.recordings if r.fold == config.test_fold}
     assert not test_groups & {corpus.recordings[r].group_id for r in training}
-    opened = training_rows(corpus, TrainingConfig(licences="open"))
+    opened = usable(corpus, TrainingConfig(licences="open"))
     assert {corpus.recordings[r].licence_class for r in opened} == {"open"}
 
 
 @pytest.mark.corpus
 def test_every_part_of_the_sources_has_what_it_takes_to_be_judged(corpus: Corpus) -> None:
-    rows = training_rows(corpus, TrainingConfig())
+    rows = usable(corpus, TrainingConfig())
     for part in range(N_PARTS):
         here = [corpus.recordings[r] for r in rows if part_of(corpus.recordings[r].source) == part]
         assert sum(r.is_cough is True for r in here) >= 20

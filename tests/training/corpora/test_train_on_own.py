@@ -1,0 +1,136 @@
+"""``make train CORPORA=...``: what a stranger downloaded becomes a bundle, without a teacher's outputs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cough import errors
+from cough.bundle import load_bundle
+from cough.screener import Screener
+from tests.conftest import EXAMPLES
+from tests.training.corpora.layouts import covid19_cough, sound, table
+from training.config import TrainingConfig
+from training.corpora.form import prepare
+from training.joined import read_corpora, read_teacher
+from training.parts import deal
+from training.stages import PROJECT
+
+KINDS = {"coughing": 24, "dog": 0, "sneezing": 21}
+TINY = (
+    "gate.epochs=1", "gate.clips_per_epoch=64", "gate.synthetic_share=0.0", "loso.epochs=1",
+    "encoder.epochs=1", "encoder.width=8", "gate.width=8",
+)  # fmt: skip
+
+
+def larger_esc50(root: Path) -> Path:
+    """Its layout again, with enough in it to train on: 15 clips a kind and fold of 0.8 s."""
+    folder = root / "ESC-50" / "ESC-50-33c8ce9eb2cf0b1c2f8bcf322eb349b6be34dbb6"
+    rows = []
+    for fold in range(1, 6):
+        for kind, target in KINDS.items():
+            for i in range(10):
+                clip = 1000 * fold + 100 * target + i
+                rows.append((f"{fold}-{clip}-A-{target}.wav", fold, target, kind, False, clip, "A"))
+                sound(
+                    folder / "audio" / str(rows[-1][0]), seed=clip, cough=kind == "coughing",
+                    rate_hz=44_100, seconds=0.8,
+                )  # fmt: skip
+    header = ("filename", "fold", "target", "category", "esc10", "src_file", "take")
+    table(folder / "meta" / "esc50.csv", header, rows)
+    return root
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Miniatures of ESC-50 and covid19-cough, each prepared."""
+    root = tmp_path_factory.mktemp("own")
+    prepare("esc50", larger_esc50(root / "raw1"), root / "esc50")
+    prepare("covid19_cough", covid19_cough(root / "raw2"), root / "covid19_cough")
+    return root / "esc50", root / "covid19_cough"
+
+
+def train(out: Path, *corpora: Path) -> subprocess.CompletedProcess[str]:
+    """What ``make train CORPORA=...`` runs, tiny."""
+    settings = [part for one in TINY for part in ("--set", one)]
+    command = [
+        sys.executable, "-m", "training.pipeline", "--corpus", ",".join(map(str, corpora)),
+        "--cache", str(out.parent / "cache"), "--out", str(out), *settings,
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=PROJECT)
+
+
+def test_two_downloads_become_a_bundle_that_screens(prepared: tuple[Path, Path], tmp_path: Path) -> None:
+    done = train(tmp_path / "bundle", *prepared)
+    assert done.returncode == 0, done.stderr
+    assert "no covid19 from" in done.stdout
+    spec = load_bundle(tmp_path / "bundle").spec
+    assert spec.conditions == ()
+    assert spec.training.teacher == "none"
+    assert sum(spec.training.licences.values()) == 120 + 4
+    fold_5 = spec.metrics["gate"]["fold_5"]
+    assert fold_5["coughs"] >= 10
+    assert fold_5["mn04_auroc"] is None
+    assert 0 <= fold_5["auroc"] <= 1
+    result = Screener(tmp_path / "bundle").screen(EXAMPLES / "synthetic_cough.m4a")
+    assert 0 <= result.cough_score <= 1
+    text = json.dumps(spec.model_dump(mode="json"), allow_nan=False)
+    assert str(prepared[0]) not in text
+
+
+def test_what_is_too_little_is_said_before_anything_is_decoded(
+    prepared: tuple[Path, Path], tmp_path: Path
+) -> None:
+    done = train(tmp_path / "bundle", prepared[1])
+    assert done.returncode == 1
+    assert done.stderr.startswith("corpus_too_small: ")
+    assert not (tmp_path / "bundle").exists()
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_folder_that_is_no_corpus_is_said(tmp_path: Path) -> None:
+    done = train(tmp_path / "bundle", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("layout_unknown: ")
+
+
+def test_joining_keeps_every_recording_once_and_groups_apart(prepared: tuple[Path, Path]) -> None:
+    joined = read_corpora(prepared)
+    parts = [read_corpora([root]) for root in prepared]
+    assert len(joined.recordings) == sum(len(part.recordings) for part in parts)
+    assert len({r.recording_id for r in joined.recordings}) == len(joined.recordings)
+    assert all(Path(r.path).is_file() for r in joined.recordings)
+    assert read_corpora(prepared).data_hash == joined.data_hash != read_corpora(prepared[::-1]).data_hash
+    teacher = read_teacher(joined)
+    assert np.isnan(teacher.clip_scores(len(joined.recordings))).all()
+    twice = read_corpora([prepared[0], prepared[0]])
+    assert len(twice.recordings) == len(parts[0].recordings)
+
+
+def test_sources_are_dealt_so_that_every_gate_has_coughs_and_others(prepared: tuple[Path, Path]) -> None:
+    corpus = read_corpora(prepared)
+    dealt = deal(corpus, TrainingConfig())
+    assert dealt.by == "groups"
+    assert "others of its source" in dealt.never_heard
+    for part in range(dealt.n_parts):
+        kinds = {r.is_cough for r, p in zip(corpus.recordings, dealt.part, strict=True) if p != part}
+        assert {True, False} <= kinds
+    with pytest.raises(errors.CorpusTooSmall):
+        deal(read_corpora(prepared[1:]), TrainingConfig())
+
+
+@pytest.mark.corpus
+def test_the_shared_corpus_is_read_and_dealt_as_before() -> None:
+    from training.corpus import Corpus, corpus_path
+
+    alone = Corpus.read(corpus_path())
+    assert read_corpora([corpus_path()]).data_hash == alone.data_hash
+    dealt = deal(alone, TrainingConfig())
+    assert (dealt.n_parts, dealt.by) == (4, "sources")
