@@ -49,7 +49,7 @@ class Run(BaseModel):
 
     format: int = 1
     manifest: str
-    """As the caller gave it, made absolute."""
+    """As the caller gave it, a path made absolute."""
     manifest_sha256: str
     n_rows: int
     bundle: str | None
@@ -72,7 +72,7 @@ class Run(BaseModel):
         if not rows:
             raise errors.ManifestInvalid("The manifest names no recording.")
         return cls(
-            manifest=str(Path(manifest).resolve()),
+            manifest=opened.name,
             manifest_sha256=opened.sha256(),
             n_rows=rows,
             bundle=str(Path(bundle).resolve()) if bundle else None,
@@ -249,10 +249,11 @@ def screen_shard(shard: Shard) -> bytes:
     """A worker's answer for a shard: the table as an Arrow stream."""
     if _screener is None:
         raise RuntimeError("the worker was not started with a bundle")
-    return _encode(shard_table(_screener, shard))
+    return encode_table(shard_table(_screener, shard))
 
 
-def _encode(table: pa.Table) -> bytes:
+def encode_table(table: pa.Table) -> bytes:
+    """A table as an Arrow stream."""
     import pyarrow as pa
 
     sink = io.BytesIO()
@@ -261,7 +262,8 @@ def _encode(table: pa.Table) -> bytes:
     return sink.getvalue()
 
 
-def _decode(stream: bytes) -> pa.Table:
+def decode_table(stream: bytes) -> pa.Table:
+    """What ``encode_table`` made."""
     import pyarrow as pa
 
     return pa.ipc.open_stream(stream).read_all()
@@ -386,7 +388,7 @@ def _local(run: Run, shards: Iterator[Shard], workers: int) -> Iterator[tuple[in
             for future in done:
                 shard = flying.pop(future)
                 try:
-                    yield shard.index, _decode(future.result())
+                    yield shard.index, decode_table(future.result())
                 except BrokenProcessPool:
                     broken.append(shard)
             if broken:
@@ -398,6 +400,24 @@ def _local(run: Run, shards: Iterator[Shard], workers: int) -> Iterator[tuple[in
                 pool = _pool(run, workers)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+class IsolatedScreener:
+    """One worker process; a recording that kills it costs its own row."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._pool = _pool(run, 1)
+
+    def screen(self, shard: Shard) -> pa.Table:
+        """One row a recording."""
+        try:
+            return decode_table(self._pool.submit(screen_shard, shard).result())
+        except BrokenProcessPool:
+            self._pool.shutdown(wait=True)
+            table = _row_by_row(self._run, shard)
+            self._pool = _pool(self._run, 1)
+            return table
 
 
 def _pool(run: Run, workers: int) -> ProcessPoolExecutor:
@@ -426,7 +446,7 @@ def _row_by_row(run: Run, shard: Shard) -> pa.Table:
     try:
         for i, row in enumerate(shard.rows):
             try:
-                tables.append(_decode(pool.submit(screen_shard, Shard(shard.index, (row,))).result()))
+                tables.append(decode_table(pool.submit(screen_shard, Shard(shard.index, (row,))).result()))
             except BrokenProcessPool:
                 crashed.append((i, row[0]))
                 tables.append(None)

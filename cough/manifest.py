@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -103,16 +104,24 @@ class Manifest:
     root: Path
     csv_path: Path | None
     """None for a folder of audio."""
+    url: str | None = None
+    """Of the folder in an object store, instead of ``root``; the csv is then ``FILE`` in it."""
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Manifest:
-        """A folder with ``recordings.csv``, a csv, or a folder of audio.
+        """A folder with ``recordings.csv``, a csv, a folder of audio, or a URL of one of the first two.
 
         Raises
         ------
         ManifestMissing : nothing there
         ManifestInvalid : the csv lacks ``recording_id`` or ``path``, or is no text
+        MissingExtra : a URL, and fsspec or its driver is not installed
         """
+        if "://" in os.fspath(path):
+            folder = os.fspath(path).removesuffix("/").removesuffix(f"/{FILE}")
+            manifest = cls(Path(), Path(FILE), folder)
+            manifest.header()
+            return manifest
         path = Path(path)
         if path.is_dir():
             file = path / FILE
@@ -125,11 +134,28 @@ class Manifest:
         manifest.header()
         return manifest
 
+    @property
+    def name(self) -> str:
+        """What ``open`` takes to come back to it."""
+        return self.url or str((self.csv_path or self.root).resolve())
+
+    def _open(self) -> IO[bytes]:
+        if self.url is None:
+            return open(self.csv_path or self.root, "rb")
+        try:
+            import fsspec
+
+            return cast("IO[bytes]", fsspec.open(f"{self.url}/{FILE}", "rb").open())
+        except ImportError as error:
+            raise errors.MissingExtra(f"A manifest at a URL needs more: {error}.") from error
+        except (OSError, ValueError) as error:
+            raise errors.ManifestMissing(f"There is no {FILE} at {self.url}.") from error
+
     def header(self) -> tuple[str, ...]:
         """Column names."""
         if self.csv_path is None:
             return ("recording_id", "path")
-        with open(self.csv_path, newline="", encoding="utf-8-sig") as file:
+        with io.TextIOWrapper(self._open(), newline="", encoding="utf-8-sig") as file:
             try:
                 names = tuple(next(csv.reader(file), ()))
             except (UnicodeDecodeError, csv.Error) as error:
@@ -154,7 +180,7 @@ class Manifest:
                 yield {"recording_id": name, "path": name}
             return
         self.header()
-        with open(self.csv_path, newline="", encoding="utf-8-sig") as file:
+        with io.TextIOWrapper(self._open(), newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, restkey=_SURPLUS, restval="")
             try:
                 for line in reader:
@@ -188,7 +214,9 @@ class Manifest:
 
     def locate(self, recording: Recording) -> str:
         """The path or URL to open."""
-        return recording.path if "://" in recording.path else str(self.root / recording.path)
+        if "://" in recording.path:
+            return recording.path
+        return f"{self.url}/{recording.path}" if self.url else str(self.root / recording.path)
 
     def sha256(self) -> str:
         """Of the csv, or of the names in a folder of audio."""
@@ -197,7 +225,7 @@ class Manifest:
             for line in self.lines():
                 digest.update(line["path"].encode("utf-8", "surrogateescape") + b"\0")
         else:
-            with open(self.csv_path, "rb") as file:
+            with self._open() as file:
                 while block := file.read(1 << 20):
                     digest.update(block)
         return digest.hexdigest()

@@ -187,6 +187,26 @@ def summary(corpus: Corpus, rows: np.ndarray, scores: np.ndarray) -> dict[str, A
     }
 
 
+def _beyond_chance(variants: list[dict[str, Any]], full: dict[str, Any] | None) -> list[str]:
+    """Which rows differ from "full" by more than another seed does, in words."""
+    other = next((v for v in variants if v["name"] == "full, another seed"), None)
+    if full is None or other is None:
+        return []
+    sentences = []
+    for key, title in (("auroc", "AUROC"), ("auroc_hard", "AUROC, hard")):
+        chance = abs(other[key] - full[key])
+        beyond = [
+            f"{v['name']} ({v[key] - full[key]:+.4f})"
+            for v in variants
+            if v is not other and v is not full and abs(v[key] - full[key]) > chance
+        ]
+        sentences.append(
+            f"{title}: another seed alone moves it by {chance:.4f}; "
+            + (f"beyond that: {', '.join(beyond)}." if beyond else "no row goes beyond that.")
+        )
+    return [" ".join(sentences), ""]
+
+
 def as_markdown(result: dict[str, Any]) -> str:
     """The table for a page; the second line says what a difference must exceed."""
     variants = result["variants"]
@@ -202,6 +222,7 @@ def as_markdown(result: dict[str, Any]) -> str:
         f"`{result['data_hash'][:12]}`); the gates are smaller than the shipped one, so compare rows. What "
         "another seed changes is chance.",
         "",
+        *_beyond_chance(variants, full),
         "| " + " | ".join(header) + " |",
         "|" + "---|" * len(header),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +15,10 @@ from cough.cli import common
 from cough.errors import CoughError
 
 Source = Annotated[
-    Path | None,
-    typer.Argument(metavar="MANIFEST", help="recordings.csv, its folder, or a folder of audio."),
+    str | None,
+    typer.Argument(
+        metavar="MANIFEST", help="recordings.csv, its folder, a URL of that folder, or a folder of audio."
+    ),
 ]
 Output = Annotated[
     Path, typer.Option("-o", "--output", help="Folder for the tables; resumes where one is unfinished.")
@@ -24,11 +27,22 @@ Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes
 Replay = Annotated[Path | None, typer.Option("--replay", help="Do again what this run.json records.")]
 
 
+class Engine(StrEnum):
+    """Where shards are screened."""
+
+    local = "local"
+    ray = "ray"
+
+
 def batch(
     source: Source = None,
     output: Output = Path("predictions"),
     workers: Workers = None,
     replay: Replay = None,
+    engine: Annotated[Engine, typer.Option(help="Local processes, or a Ray cluster.")] = Engine.local,
+    address: Annotated[
+        str | None, typer.Option(help="Of a running Ray cluster. Default: one is started here.")
+    ] = None,
     bundle: common.BundleOption = None,
     json_output: common.JsonOption = False,
 ) -> None:
@@ -37,6 +51,8 @@ def batch(
         raise typer.BadParameter("give a MANIFEST or --replay RUN.JSON, not both", param_hint="MANIFEST")
     if replay is not None and bundle is not None:
         raise typer.BadParameter("the record names the bundle", param_hint="--bundle")
+    if address is not None and engine is not Engine.ray:
+        raise typer.BadParameter("only the Ray engine has an address", param_hint="--address")
     try:
         import pyarrow  # noqa: F401
     except ImportError:
@@ -44,6 +60,15 @@ def batch(
         raise typer.Exit(common.USAGE) from None
     from cough.batch import Run, run_batch, summary
 
+    distributed = None
+    if engine is Engine.ray:
+        try:
+            from cough.ray_engine import engine as ray_engine
+
+            distributed = ray_engine(address)
+        except CoughError as error:
+            common.report(error)
+            raise typer.Exit(common.USAGE) from error
     columns = (
         TextColumn("screening"),
         BarColumn(),
@@ -69,7 +94,7 @@ def batch(
                 speed = f"{audio_s / elapsed:.0f} x real time" if audio_s and elapsed else ""
                 bar.update(task, advance=n, speed=speed)
 
-            run_batch(run, output, workers=workers or os.cpu_count() or 1, progress=done)
+            run_batch(run, output, workers=workers or os.cpu_count() or 1, progress=done, engine=distributed)
     except CoughError as error:
         common.report(error)
         raise typer.Exit(common.FAILED) from error
