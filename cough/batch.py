@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 SHARD_ROWS = 64
 PREDICTIONS, EVENTS, RUN, SHARDS = "predictions.parquet", "events.parquet", "run.json", "shards"
 DECODER_CRASHED = "decoder_crashed"
-"""Error code of a recording whose decoding killed the worker."""
+"""Error code of a recording that killed the worker, or on which it was killed for taking too long."""
 INTERNAL = "internal"
 """Error code of a recording that this library failed on; ours to mend, the run goes on."""
 
@@ -58,6 +59,8 @@ class Run(BaseModel):
     bundle_sha256: str
     cough_version: str
     shard_rows: int = SHARD_ROWS
+    row_deadline_s: float = 300.0
+    """A recording that takes longer is given up; an hour of sound takes some twenty seconds."""
 
     @classmethod
     def plan(cls, manifest: str | os.PathLike[str], *, bundle: str | os.PathLike[str] | None = None) -> Run:
@@ -238,18 +241,19 @@ def _events(table: pa.Table) -> pa.Table:
 # Worker side -------------------------------------------------------------------------------------
 
 _screener: Screener | None = None
+_row_deadline_s = 0.0
 
 
-def _start_worker(bundle: str | None) -> None:
-    global _screener
-    _screener = Screener(bundle)
+def _start_worker(bundle: str | None, row_deadline_s: float) -> None:
+    global _screener, _row_deadline_s
+    _screener, _row_deadline_s = Screener(bundle), row_deadline_s
 
 
 def screen_shard(shard: Shard) -> bytes:
     """A worker's answer for a shard: the table as an Arrow stream."""
     if _screener is None:
         raise RuntimeError("the worker was not started with a bundle")
-    return encode_table(shard_table(_screener, shard))
+    return encode_table(shard_table(_screener, shard, row_deadline_s=_row_deadline_s))
 
 
 def encode_table(table: pa.Table) -> bytes:
@@ -269,12 +273,24 @@ def decode_table(stream: bytes) -> pa.Table:
     return pa.ipc.open_stream(stream).read_all()
 
 
-def shard_table(screener: Screener, shard: Shard) -> pa.Table:
-    """One row a recording of the shard, events nested."""
+def shard_table(screener: Screener, shard: Shard, *, row_deadline_s: float = 0.0) -> pa.Table:
+    """One row a recording of the shard, events nested.
+
+    Parameters
+    ----------
+    row_deadline_s : for worker processes only: a recording that takes longer ends the process
+    """
     import pyarrow as pa
 
     conditions = tuple(spec.name for spec in screener.bundle.spec.conditions)
-    rows = [predict(screener, recording, where) for recording, where in shard.rows]
+    rows = []
+    for recording, where in shard.rows:
+        if row_deadline_s:
+            # What SIGALRM does if nobody handles it ends a decoder that hangs in C, too.
+            signal.setitimer(signal.ITIMER_REAL, row_deadline_s)
+        rows.append(predict(screener, recording, where))
+    if row_deadline_s:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
     return pa.Table.from_pylist(rows, schema=prediction_schema(conditions))
 
 
@@ -423,7 +439,10 @@ class IsolatedScreener:
 def _pool(run: Run, workers: int) -> ProcessPoolExecutor:
     # Spawned: ONNX Runtime and FFmpeg hold threads that a fork would copy in the middle of things.
     pool = ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(run.bundle,)
+        workers,
+        mp_context=get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(run.bundle, run.row_deadline_s),
     )
     try:
         pool.submit(_is_ready).result()
@@ -459,7 +478,8 @@ def _row_by_row(run: Run, shard: Shard) -> pa.Table:
             "recording_id": recording.recording_id,
             "path": recording.path,
             "error_code": DECODER_CRASHED,
-            "error_message": "Decoding this recording ended the worker process.",
+            "error_message": "Decoding this recording ended the worker process, or took longer than "
+            f"{run.row_deadline_s:g} s.",
             "bundle_id": run.bundle_id,
             "events": [],
         }

@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,9 @@ def engine(address: str | None = None) -> Callable[[Run, Iterator[Shard]], Itera
     except ImportError as error:
         raise errors.MissingExtra("The Ray engine needs Ray: pip install 'cough-screening[ray]'.") from error
 
+    if address is not None:
+        _check_reachable(address)
+
     def screen(run: Run, shards: Iterator[Shard]) -> Iterator[tuple[int, pa.Table]]:
         passed = {k: v for k, v in os.environ.items() if k.startswith(PASSED_ON)}
         started = not ray.is_initialized()
@@ -86,6 +90,17 @@ def engine(address: str | None = None) -> Callable[[Run, Iterator[Shard]], Itera
                 ray.shutdown()
 
     return screen
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself tries for minutes before it says that nobody is there."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():
+        return  # "auto" and the like: Ray knows where to look
+    try:
+        socket.create_connection((host or "127.0.0.1", int(port)), timeout=10).close()
+    except OSError as error:
+        raise errors.WorkersFailed(f"There is no Ray cluster at {address}.") from error
 
 
 def _wave(ray: Any, run: Run, wave: list[Shard]) -> Iterator[tuple[int, pa.Table]]:

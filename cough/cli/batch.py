@@ -12,7 +12,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cough.cli import common
-from cough.errors import CoughError
+from cough.errors import CoughError, MissingExtra
 
 Source = Annotated[
     str | None,
@@ -66,9 +66,12 @@ def batch(
             from cough.ray_engine import engine as ray_engine
 
             distributed = ray_engine(address)
-        except CoughError as error:
+        except MissingExtra as error:
             common.report(error)
             raise typer.Exit(common.USAGE) from error
+        except CoughError as error:
+            common.report(error)
+            raise typer.Exit(common.FAILED) from error
     columns = (
         TextColumn("screening"),
         BarColumn(),

@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ import pytest
 import soundfile
 
 from cough import errors
-from cough.batch import EVENTS, PREDICTIONS, RUN, Run, run_batch, shard_table, summary
+from cough.batch import DECODER_CRASHED, EVENTS, PREDICTIONS, RUN, Run, run_batch, shard_table, summary
 from cough.batch import plan_shards as plan
 from cough.screener import Screener
 from tests.conftest import EXAMPLES
@@ -193,6 +194,22 @@ def test_a_worker_that_dies_costs_no_row(recordings: Path, finished: Path, tmp_p
         assert [r["cough_score"] for r in table] == [r["cough_score"] for r in rows(finished)]
     else:  # killed before it had started: said so, and the next call goes on
         assert b"workers_failed" in message
+
+
+def test_a_recording_that_never_comes_is_a_row_with_a_code(tmp_path: Path) -> None:
+    """A store that takes the request and says nothing; its worker is ended, the other rows stay."""
+    pytest.importorskip("aiohttp", reason="fsspec opens http by it")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        good = [EXAMPLES / name for name in ("synthetic_cough.m4a", "synthetic_noise.ogg")]
+        paths = [good[0], f"http://127.0.0.1:{port}/x.wav", good[1]]
+        rows = ["recording_id,path", *(f"r{i},{path}" for i, path in enumerate(paths))]
+        (tmp_path / "recordings.csv").write_text("\n".join(rows) + "\n")
+        run = Run.plan(tmp_path / "recordings.csv").model_copy(update={"row_deadline_s": 5.0})
+        out = run_batch(run, tmp_path / "out")
+    table = pq.read_table(out / "predictions.parquet")
+    assert table.column("recording_id").to_pylist() == ["r0", "r1", "r2"]
+    assert table.column("error_code").to_pylist() == [None, DECODER_CRASHED, None]
 
 
 def test_the_command(recordings: Path, tmp_path: Path) -> None:

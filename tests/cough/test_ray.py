@@ -40,6 +40,7 @@ for line in sys.stdin:
     if line.strip() == "kill":
         cluster.remove_node(other, allow_graceful=False)
         print("killed", flush=True)
+cluster.shutdown()
 """
 
 
@@ -70,12 +71,10 @@ def cluster() -> Iterator[subprocess.Popen[str]]:
         yield process
         assert process.stdin is not None
         process.stdin.close()
-        process.kill()
-    subprocess.run(
-        [sys.executable, "-c", "from ray.scripts.scripts import main; main()", "stop", "--force"],
-        capture_output=True,
-        check=False,
-    )
+        try:
+            process.wait(timeout=60)
+        finally:
+            process.kill()
 
 
 @pytest.fixture(scope="module")
