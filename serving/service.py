@@ -20,7 +20,7 @@ from serving.problems import Refused
 from serving.rates import Rates
 from serving.settings import Settings
 
-_SHED_PAUSE_S = 0.25
+_SHED_PAUSE_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
