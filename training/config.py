@@ -112,6 +112,8 @@ class TrainingConfig(_Section):
     test_fold: int = 5
     licences: Literal["open", "all"] = "all"
     """``open`` leaves out the non-commercial sources; ``all`` takes every licensed one."""
+    tracker: Literal["jsonl", "mlflow"] = "jsonl"
+    """Where the figures of each epoch go (``training.tracking``); decides no outcome."""
     gate: GateConfig = GateConfig()
     loso: LosoConfig = LosoConfig()
     encoder: EncoderConfig = EncoderConfig()

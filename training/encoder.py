@@ -9,7 +9,6 @@ Where the teacher was not asked, a recording's seconds are only named, not disti
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -23,11 +22,13 @@ from torch.nn import functional as F
 
 from cough import errors
 from cough.audio import SAMPLE_RATE_HZ
+from training import distributed
 from training.augment import Augmenter
 from training.clips import standardise
 from training.config import TrainingConfig
 from training.corpus import Corpus, Recording, Teacher
 from training.networks import EncoderNetwork
+from training.tracking import Tracker
 from training.waves import Waves
 
 MIN_CLIPS = 20
@@ -173,6 +174,7 @@ def train_encoder(
     torch.set_num_threads(config.threads)
     e = config.encoder
     network = build_encoder(config, teacher)
+    distributed.share_norms(network)
     if e.bfloat16:
         network.trunk.to(memory_format=torch.channels_last)
     windows = EncoderWindows(corpus, waves, teacher, rows, config)
@@ -192,7 +194,7 @@ def train_encoder(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, e.learning_rate, total_steps=e.epochs * steps, pct_start=0.15
     )
-    with Progress() as progress:
+    with Progress() as progress, Tracker(config, "encoder", log) as tracker:
         bar = progress.add_task("training the encoder", total=e.epochs * steps)
         for epoch in range(e.epochs):
             network.train()
@@ -202,20 +204,18 @@ def train_encoder(
                 with torch.no_grad():
                     features = augment.mask(network.features(augment(wave)))
                 with torch.autocast("cpu", dtype=torch.bfloat16, enabled=e.bfloat16):
-                    student = network.embed(features).float() * scale
+                    student = distributed.gather(network.embed(distributed.share(features)).float()) * scale
                 loss = _heard_loss(network.teacher_embedding(student), embedding, heard)
                 loss = loss + e.class_loss * _heard_loss(network.teacher_logits(student), logits, heard)
                 loss = loss + e.naming_loss * _naming_loss(naming(student), sounds, rivals)
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
+                distributed.average_gradients([*network.parameters(), *naming.parameters()])
                 optimiser.step()
                 schedule.step()
                 total += float(loss.detach()) / steps
                 progress.advance(bar)
-            if log is not None:
-                entry = {"epoch": epoch, "seconds": round(time.perf_counter() - began, 1), "loss": total}
-                with open(log, "a") as file:
-                    file.write(json.dumps(entry) + "\n")
+            tracker.epoch(epoch, seconds=round(time.perf_counter() - began, 1), loss=total)
     return network.eval()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,12 +13,14 @@ from rich.progress import Progress
 from torch import Tensor
 from torch.nn import functional as F
 
+from training import distributed
 from training.augment import Augmenter
 from training.clips import WINDOW_FRAMES, GateBatch, GateClips
 from training.composed import Composer
 from training.config import TrainingConfig
 from training.corpus import Corpus, Teacher
 from training.networks import GateNetwork
+from training.tracking import Tracker
 from training.waves import Waves
 
 EMA_DECAY = 0.998
@@ -61,6 +62,7 @@ def train_gate(
     """
     torch.set_num_threads(config.threads)
     network = build_gate(config, teacher)
+    distributed.share_norms(network)
     if config.gate.bfloat16:
         network.trunk.to(memory_format=torch.channels_last)  # 1.3 times faster in bfloat16
     average = copy.deepcopy(network).eval()
@@ -76,7 +78,7 @@ def train_gate(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, g.learning_rate, total_steps=g.epochs * steps, pct_start=0.15
     )
-    with Progress() as progress:
+    with Progress() as progress, Tracker(config, "gate", log) as tracker:
         bar = progress.add_task("training the gate", total=g.epochs * steps)
         for epoch in range(g.epochs):
             network.train()
@@ -89,6 +91,7 @@ def train_gate(
                 clips.remember(batch.rows, probability)
                 optimiser.zero_grad(set_to_none=True)
                 torch.stack(list(losses.values())).sum().backward()
+                distributed.average_gradients(network.parameters())
                 torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
                 optimiser.step()
                 schedule.step()
@@ -98,10 +101,7 @@ def train_gate(
                 progress.advance(bar)
             if g.hard_negative_mining:
                 clips.mine()
-            if log is not None:
-                entry = {"epoch": epoch, "seconds": round(time.perf_counter() - began, 1), **totals}
-                with open(log, "a") as file:
-                    file.write(json.dumps(entry) + "\n")
+            tracker.epoch(epoch, seconds=round(time.perf_counter() - began, 1), **totals)
             if after_epoch is not None:
                 after_epoch(epoch, average)
     return average
@@ -132,7 +132,7 @@ def gate_losses(
             frame_weight = torch.minimum(frame_weight, frame_weight[partner])
             mixed = torch.ones_like(mixed)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=g.bfloat16):
-        hidden = network.frames(features).float()
+        hidden = distributed.gather(network.frames(distributed.share(features)).float())
     logits = network.cough(hidden)[:, 0]
     clip_logit = clip_logits(logits, g.score_frames)
     clip = F.binary_cross_entropy_with_logits(clip_logit, clip_label, reduction="none")

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from training import distributed
 from training.config import TrainingConfig
 from training.corpus import Corpus
 from training.gate import train_gate
@@ -25,7 +26,7 @@ from training.joined import read_corpora, read_teacher
 from training.nearcoughs import near_coughs
 from training.parts import N_PARTS, PARTS, deal, licensed, part_of, usable
 from training.scoring import frame_logits
-from training.stages import run_stage
+from training.stages import run_stage, stage_folder
 from training.waves import read_waves
 
 SYNTHETIC_SOUNDS = 1_500
@@ -91,14 +92,21 @@ class Job:
 
 def leave_sources_out(jobs: Sequence[Job], *, processes: int) -> list[Path]:
     """Run the jobs, several processes of one thread each; their folders in the same order."""
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        return list(pool.map(run_job, jobs))
+    if distributed.rank() == 0:
+        alone = {"mp_context": get_context("spawn"), "initializer": distributed.leave}
+        with ProcessPoolExecutor(processes, **alone) as pool:
+            list(pool.map(run_job, jobs))
+    distributed.wait()
+    return [stage_folder(job.cache, "loso", _inputs(job)) for job in jobs]
 
 
 def run_job(job: Job) -> Path:
     """Train and score one part, unless its folder is there already."""
-    inputs = {**job.inputs, "part": job.part, "config": job.config.model_dump(mode="json")}
-    return run_stage(job.cache, "loso", inputs, lambda folder: _train_and_score(job, folder))
+    return run_stage(job.cache, "loso", _inputs(job), lambda folder: _train_and_score(job, folder))
+
+
+def _inputs(job: Job) -> dict[str, Any]:
+    return {**job.inputs, "part": job.part, "config": job.config.model_dump(mode="json", exclude={"tracker"})}
 
 
 def _train_and_score(job: Job, folder: Path) -> None:

@@ -28,6 +28,7 @@ import numpy as np
 
 from cough import errors
 from cough.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
+from training import distributed
 from training.assemble import Parts, TrainedGate, assemble
 from training.config import TrainingConfig, read_config
 from training.corpus import Corpus, Teacher, corpus_path
@@ -55,6 +56,7 @@ GATE_SOURCES = (
     "training.clips",
     "training.composed",
     "training.corpus",
+    "training.distributed",
     "training.gate",
     "training.isolated",
     "training.joined",
@@ -137,6 +139,7 @@ def gate_stage(
             ),
             folder / "weights.npz",
         ),
+        together=True,
     )
     load_weights(gate, gate_folder / "weights.npz")
     took_s = {
@@ -163,12 +166,15 @@ def encoder_stage(
         {
             **shared,
             "config": config.encoder.model_dump(),
-            "source": source_hash([*_NETWORKS, "training.corpus", "training.clips", "training.encoder"]),
+            "source": source_hash(
+                [*_NETWORKS, "training.corpus", "training.clips", "training.distributed", "training.encoder"]
+            ),
         },
         lambda folder: save_weights(
             train_encoder(corpus, waves, teacher, training, rooms, config, log=folder / "log.jsonl"),
             folder / "weights.npz",
         ),
+        together=True,
     )
 
 
@@ -235,6 +241,9 @@ def train(
     encoder = build_encoder(config, teacher)
     load_weights(encoder, encoder_folder / "weights.npz")
 
+    if distributed.rank() > 0:
+        distributed.wait()
+        return out
     parts = Parts(corpus, waves, teacher, training, gate, encoder, corpus_roots)
     partial = out.with_name(f".{out.name}.partial{os.getpid()}")
     took_s["encoder"] = epochs_s(encoder_folder)
@@ -243,6 +252,7 @@ def train(
         shutil.rmtree(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial.replace(out)
+    distributed.wait()
     return out
 
 
@@ -277,7 +287,9 @@ def main() -> None:
         )
     except errors.CoughError as error:
         parser.exit(1, f"{error.code}: {error}\n")
-    print(f"bundle written to {out}")
+    if distributed.rank() == 0:
+        print(f"bundle written to {out}")
+    distributed.leave()
 
 
 if __name__ == "__main__":

@@ -18,28 +18,48 @@ from typing import Any
 import numpy as np
 import torch
 
+from training import distributed
+
 PROJECT = Path(__file__).resolve().parents[1]
 
 
-def run_stage(cache: Path, name: str, inputs: dict[str, Any], make: Callable[[Path], None]) -> Path:
+def run_stage(
+    cache: Path,
+    name: str,
+    inputs: dict[str, Any],
+    make: Callable[[Path], None],
+    *,
+    together: bool = False,
+) -> Path:
     """The folder of a stage, made by ``make(folder)`` unless these inputs were seen before.
 
     Parameters
     ----------
     inputs : JSON-serialisable; everything that decides the outcome, ``source_hash`` included
+    together : whether all processes of the run make it (``training.distributed``), not only the first
     """
-    text = json.dumps(inputs, sort_keys=True)
-    folder = cache / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    if folder.exists():
+    folder = stage_folder(cache, name, inputs)
+    if distributed.agreed(folder.exists()):
         print(f"{name}: unchanged, from {folder}")
         return folder
-    partial = folder.with_suffix(f".partial{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    (partial / "inputs.json").write_text(text)
-    make(partial)
-    partial.replace(folder)
+    if together or distributed.rank() == 0:
+        partial = folder.with_suffix(f".partial{os.getpid()}")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        (partial / "inputs.json").write_text(json.dumps(inputs, sort_keys=True))
+        make(partial)
+        if distributed.rank() == 0:
+            partial.replace(folder)
+        else:
+            shutil.rmtree(partial)
+    distributed.wait()
     return folder
+
+
+def stage_folder(cache: Path, name: str, inputs: dict[str, Any]) -> Path:
+    """Where a stage with these inputs is kept."""
+    text = json.dumps(inputs, sort_keys=True)
+    return cache / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def epochs_s(folder: Path) -> float:

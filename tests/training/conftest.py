@@ -14,6 +14,10 @@ EVENTS = ["cough", "speech", "unlabelled", "cough", "speech", "unlabelled"]
 
 @pytest.fixture(scope="module")
 def tiny() -> tuple[Corpus, Waves, Teacher]:
+    return tiny_corpus()
+
+
+def tiny_corpus() -> tuple[Corpus, Waves, Teacher]:
     """Six recordings of 4 s; the teacher hears a cough in none of them but the first."""
     random = np.random.default_rng(1)
     sounds = [
