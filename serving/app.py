@@ -20,7 +20,7 @@ from serving.limits import BodyLimit
 from serving.metrics import Metrics
 from serving.pool import Pool, PoolConfig
 from serving.rates import Rates
-from serving.routes import gate, models, operation, page, screenings
+from serving.routes import docs, gate, models, operation, page, screenings
 from serving.service import Service
 from serving.settings import Settings
 from serving.trace import Trace
@@ -55,11 +55,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=f"Upload a recording, get a verdict or what to do better. {NOTICE}",
         lifespan=lifespan,
         redirect_slashes=False,
+        docs_url=None,
         redoc_url=None,
     )
     app.state.service = service
     problems.install(app)
-    for router in (screenings.router, gate.router, models.router, operation.router, page.page_router()):
+    for router in (
+        screenings.router,
+        gate.router,
+        models.router,
+        operation.router,
+        docs.docs_router(),
+        page.page_router(),
+    ):
         app.include_router(router)
     _describe(app)
     # The last added is the outermost.

@@ -321,3 +321,18 @@ def test_every_state_is_accessible_and_fits(browser: Browser, url: str, state: s
             assert wide <= size["width"]
         loads = [c for c in person.complaints if FAILED_LOAD in c]
         assert person.complaints == (loads if state in FAILING_STATES else [])
+
+
+def test_the_documentation_needs_no_other_host(browser: Browser, url: str) -> None:
+    page = browser.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{url}/docs")
+    page.wait_for_selector(".opblock")
+    assert "/v1/screenings" in page.inner_text("main")
+    assert not complaints
+    assert all(address.startswith((url, "data:")) for address in asked)
+    page.close()
