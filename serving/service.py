@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,8 @@ from serving.problems import Refused
 from serving.rates import Rates
 from serving.settings import Settings
 
-_SHED_PAUSE_S = 1.0
+_SHED_PAUSE_S = (0.5, 1.5)
+"""Drawn anew for each: a crowd that was refused at once must not come back at once."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -104,5 +106,5 @@ def _refused(code: str) -> Frame:
 
 async def _overloaded(error: Busy) -> Refused:
     """The refusal, after a pause: refusing those who ask again at once would take the time of others."""
-    await asyncio.sleep(_SHED_PAUSE_S)
+    await asyncio.sleep(random.uniform(*_SHED_PAUSE_S))
     return Refused("overloaded", headers={"Retry-After": str(error.retry_after_s)})
