@@ -16,6 +16,7 @@ from cough.messages import RE_RECORD
 from cough.screener import Outcome
 from cough.wire import Metadata, Symptoms
 from serving.routes.page import WEB
+from tests.conftest import EXAMPLES
 from tests.serving.conftest import quiet, serve
 
 CATALOGUE = json.loads((WEB / "catalogue.json").read_text())
@@ -335,4 +336,34 @@ def test_the_documentation_needs_no_other_host(browser: Browser, url: str) -> No
     assert "/v1/screenings" in page.inner_text("main")
     assert not complaints
     assert all(address.startswith((url, "data:")) for address in asked)
+    page.close()
+
+
+def test_the_javascript_client_of_the_documentation_works_as_written(browser: Browser, url: str) -> None:
+    text = (Path(__file__).resolve().parents[2] / "serving" / "README.md").read_text()
+    (code,) = re.findall(r"^```js\n(.*?)^```", text, re.M | re.S)
+    recording = (EXAMPLES / "synthetic_cough.m4a").read_bytes()
+    page = browser.new_page()
+    page.goto(url)
+    call = f"""async (bytes) => {{
+        {code}
+        const good = await screen(new Blob([new Uint8Array(bytes)]));
+        const bad = await screen(new Blob(["no audio"])).catch((problem) => problem);
+        return [good.outcome, bad.code];
+    }}"""
+    assert page.evaluate(call, list(recording)) == ["inconclusive", "not_audio"]
+    dropped: list[str] = []
+
+    def lose_the_first(route: Any) -> None:
+        dropped.append(route.request.headers["idempotency-key"])
+        if len(dropped) == 1:
+            route.abort("connectionreset")
+        else:
+            route.continue_()
+
+    page.route("**/v1/screenings", lose_the_first)
+    call = f"async (bytes) => {{ {code} return (await screen(new Blob([new Uint8Array(bytes)]))).outcome; }}"
+    assert page.evaluate(call, list(recording)) == "inconclusive"
+    assert len(dropped) == 2
+    assert len(set(dropped)) == 1
     page.close()
