@@ -1,0 +1,141 @@
+"""The tables of a batch run: one row a recording, whatever happened to it, and one row a cough."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from cough import errors
+from cough.audio import decode
+from cough.evaluation.baselines import LEVEL_STATISTICS, level_statistics
+from cough.manifest import Recording
+from cough.screener import Screener
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+INTERNAL = "internal"
+"""Error code of a recording that this library failed on; ours to mend, the run goes on."""
+
+
+def predict(screener: Screener, recording: Recording, where: str) -> dict[str, Any]:
+    """One recording's row; an error is a row too."""
+    row: dict[str, Any] = {
+        "recording_id": recording.recording_id,
+        "path": recording.path,
+        "bundle_id": screener.bundle.spec.bundle_id,
+        "events": [],
+    }
+    try:
+        waveform = decode(_open(where), limits=screener.limits)
+        result = screener.screen(waveform)
+    except errors.CoughError as error:
+        return {**row, "error_code": error.code, "error_message": str(error)}
+    except Exception as error:  # noqa: BLE001  one recording must not end a run of a million
+        return {**row, "error_code": INTERNAL, "error_message": type(error).__name__}
+    row |= {
+        "outcome": result.outcome,
+        "reasons": [reason.code for reason in result.reasons],
+        "cough_score": result.cough_score,
+        "n_events": len(result.events),
+        "duration_s": result.quality.duration_s,
+        "source_rate_hz": result.source.rate_hz,
+        "codec": result.source.codec,
+        "container": result.source.container,
+        "band": result.quality.band,
+        "events": [event.model_dump() for event in result.events],
+    }
+    quality = result.quality.model_dump(exclude={"duration_s", "band", "cough_count"})
+    row |= {f"quality_{name}": value for name, value in quality.items()}
+    levels = level_statistics(waveform.samples)
+    row |= {f"level_{name}": float(value) for name, value in zip(LEVEL_STATISTICS, levels, strict=True)}
+    for answer in result.conditions:
+        row[f"{answer.name}_probability"] = answer.probability
+        row[f"{answer.name}_answer"] = answer.answer
+        row[f"{answer.name}_abstained_because"] = list(answer.abstained_because)
+    return row
+
+
+def _open(where: str) -> str | bytes:
+    if "://" not in where:
+        return where
+    try:
+        import fsspec
+    except ImportError as error:
+        raise errors.MissingExtra(
+            "Recordings at a URL need fsspec: pip install 'cough-screening[batch]'."
+        ) from error
+    try:
+        with fsspec.open(where, "rb") as file:
+            return bytes(file.read())
+    except FileNotFoundError as error:
+        raise errors.FileMissing("There is no such file.") from error
+    except (OSError, ValueError, ImportError) as error:
+        raise errors.FileUnreadable("The store does not give the file.") from error
+
+
+def prediction_schema(conditions: tuple[str, ...]) -> pa.Schema:
+    """Columns of ``predictions.parquet``, with the events still nested."""
+    import pyarrow as pa
+
+    text, number, words = pa.string(), pa.float64(), pa.list_(pa.string())
+    fields: list[tuple[str, pa.DataType]] = [
+        *((name, text) for name in ("recording_id", "path", "error_code", "error_message", "outcome")),
+        ("reasons", words),
+        ("cough_score", number),
+        ("n_events", pa.int32()),
+        ("duration_s", number),
+        ("source_rate_hz", pa.int32()),
+        *((name, text) for name in ("codec", "container", "band")),
+        *((f"quality_{name}", number) for name in _QUALITY),
+        *((f"level_{name}", number) for name in LEVEL_STATISTICS),
+    ]
+    for name in conditions:
+        fields += [
+            (f"{name}_probability", number),
+            (f"{name}_answer", text),
+            (f"{name}_abstained_because", words),
+        ]
+    nested = pa.list_(pa.struct([(n, number) for n in ("start_s", "end_s", "score")]))
+    return pa.schema([*fields, ("bundle_id", text), ("events", nested)])
+
+
+_QUALITY = ("peak_dbfs", "rms_dbfs", "clipped_fraction", "snr_db", "bandwidth_hz", "dc_offset")
+
+
+def _event_schema() -> pa.Schema:
+    import pyarrow as pa
+
+    numbers = [(name, pa.float64()) for name in ("start_s", "end_s", "score")]
+    return pa.schema([("recording_id", pa.string()), ("event_index", pa.int32()), *numbers])
+
+
+def events_of(table: pa.Table) -> pa.Table:
+    """The nested events of prediction rows, one row each."""
+    import pyarrow as pa
+
+    rows = [
+        {"recording_id": recording_id, "event_index": i, **event}
+        for recording_id, events in zip(
+            table.column("recording_id").to_pylist(), table.column("events").to_pylist(), strict=True
+        )
+        for i, event in enumerate(events)
+    ]
+    return pa.Table.from_pylist(rows, schema=_event_schema())
+
+
+def encode_table(table: pa.Table) -> bytes:
+    """A table as an Arrow stream."""
+    import pyarrow as pa
+
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def decode_table(stream: bytes) -> pa.Table:
+    """What ``encode_table`` made."""
+    import pyarrow as pa
+
+    return pa.ipc.open_stream(stream).read_all()
