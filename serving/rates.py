@@ -32,7 +32,9 @@ class Rates:
                 connection_pool=self._redis.connection_pool,  # type: ignore[arg-type]
             )
             shared = MovingWindowRateLimiter(storage)
-        local = MovingWindowRateLimiter(MemoryStorage())
+        self._memory = MemoryStorage()
+        self._latest_s = time.time()
+        local = MovingWindowRateLimiter(self._memory)
         self._limiters = Backup(shared=shared, local=local, on_failure=on_failure)
 
     async def close(self) -> None:
@@ -49,9 +51,20 @@ class Rates:
         """
         if self._item is not None:
             item = self._item
+            await self._forget_the_future()
             wait_s = await self._limiters.call(lambda limiter: _hit(limiter, item, who))
             if wait_s:
                 raise Refused("rate_limited", headers={"Retry-After": str(wait_s)})
+
+    async def _forget_the_future(self) -> None:
+        """``limits`` counts by the wall clock: set back, it would hold a caller until it has caught up.
+
+        Redis lets a window expire by itself.
+        """
+        now_s = time.time()
+        if now_s < self._latest_s - 1.0:
+            await self._memory.reset()
+        self._latest_s = now_s
 
 
 async def _hit(limiter: MovingWindowRateLimiter, item: RateLimitItem, who: str) -> int:
