@@ -99,6 +99,7 @@ def _build(settings: Settings) -> Service:
             size=settings.workers,
             max_waiting=settings.max_waiting,
             max_wait_s=settings.max_wait_s,
+            max_wait_jobs=settings.max_wait_jobs,
             job_s=settings.job_s,
             start_s=settings.start_s,
         ),

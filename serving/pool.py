@@ -71,6 +71,8 @@ class PoolConfig:
     """Jobs that wait at most."""
     max_wait_s: float
     """A job is turned away when it would, by recent times, wait longer for a worker."""
+    max_wait_jobs: float = math.inf
+    """The same in jobs: 1 lets as many wait as there are workers."""
     job_s: float
     """A worker that takes longer over a job is ended."""
     start_s: float = 60.0
@@ -163,7 +165,8 @@ class Pool:
         if not self.warm and self._failing:
             raise Busy(math.ceil(_MAX_PAUSE_S))
         wait_s = self.expected_wait_s
-        if self.waiting + n_jobs > self.config.max_waiting or wait_s > self.config.max_wait_s:
+        longest_s = min(self.config.max_wait_s, self.config.max_wait_jobs * self.job_s)
+        if self.waiting + n_jobs > self.config.max_waiting or wait_s > longest_s:
             raise Busy(max(1, math.ceil(wait_s)))
 
     @property
@@ -172,10 +175,13 @@ class Pool:
         ahead = self.waiting + self.busy - max(1, self.warm) + 1
         return max(0, ahead) * self.job_s / max(1, self.warm)
 
-    async def run(self, task: str, data: bytes, asked: dict[str, Any] | None = None) -> Frame:
+    async def run(
+        self, task: str, data: bytes, asked: dict[str, Any] | None = None, *, admitted: bool = False
+    ) -> Frame:
         """Have a worker do a job.
 
         A caller that is cancelled leaves the queue; a job already begun is finished for nobody.
+        ``admitted``: it is one of several for which ``check_room`` was asked.
 
         Raises
         ------
@@ -183,7 +189,8 @@ class Pool:
         WorkerLost : the worker crashed, or was ended because it took too long
         WorkerFailed : a defect of this service
         """
-        self.check_room()
+        if not admitted:
+            self.check_room()
         job = _Job(task, data, asked or {}, asyncio.get_running_loop().create_future())
         self._jobs.put_nowait(job)
         return await job.answer

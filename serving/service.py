@@ -54,7 +54,13 @@ class Service:
             raise await _overloaded(error) from error
 
     async def measure(
-        self, task: str, recording: bytes, facts: Facts, asked: dict[str, Any] | None = None
+        self,
+        task: str,
+        recording: bytes,
+        facts: Facts,
+        asked: dict[str, Any] | None = None,
+        *,
+        admitted: bool = False,
     ) -> Frame:
         """Have a worker do ``task``; the frame is ``measured`` or, with a code, ``refused``.
 
@@ -63,7 +69,7 @@ class Service:
         Refused : ``overloaded``, ``internal``
         """
         try:
-            frame = await self.pool.run(task, recording, asked)
+            frame = await self.pool.run(task, recording, asked, admitted=admitted)
         except Busy as error:
             raise await _overloaded(error) from error
         except WorkerFailed as error:
@@ -89,7 +95,14 @@ class Service:
         ------
         Refused : as ``measure``, and ``deadline_exceeded``
         """
-        jobs = [asyncio.create_task(self.measure(task, data, facts, asked)) for data in recordings]
+        try:
+            # All or none: the later ones of a request must not be refused because the first ones wait.
+            self.pool.check_room(len(recordings))
+        except Busy as error:
+            raise await _overloaded(error) from error
+        jobs = [
+            asyncio.create_task(self.measure(task, data, facts, asked, admitted=True)) for data in recordings
+        ]
         try:
             async with asyncio.timeout(self.settings.deadline_s):
                 return list(await asyncio.gather(*jobs))

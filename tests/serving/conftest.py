@@ -25,7 +25,14 @@ class Running(NamedTuple):
 
 def quiet(**given: Any) -> Settings:
     """Settings for a test: one worker on a free port, no rate, nothing from the machine's own files."""
-    defaults: dict[str, Any] = {"port": 0, "workers": 1, "rate": "off", "max_wait_s": 60.0, "start_s": 600.0}
+    defaults: dict[str, Any] = {
+        "port": 0,
+        "workers": 1,
+        "rate": "off",
+        "max_wait_s": 60.0,
+        "max_wait_jobs": 1000.0,
+        "start_s": 600.0,
+    }
     return Settings(_env_file=None, **{**defaults, **given})
 
 

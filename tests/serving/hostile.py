@@ -183,7 +183,9 @@ def main() -> int:
     slowest_s = 0.0
     job_s = 10.0
     with (
-        live_service(workers=options.workers, job_s=str(job_s), max_wait_s="60") as live,
+        live_service(
+            workers=options.workers, job_s=str(job_s), max_wait_s="60", max_wait_jobs="1000"
+        ) as live,
         httpx.Client(base_url=live.url, timeout=60) as client,
         ThreadPoolExecutor(options.workers) as threads,
     ):

@@ -18,7 +18,7 @@ from cough.wire import Problem, ScreeningSet
 from serving.uploads import UNUSED_HEADER
 from tests.conftest import EXAMPLES
 from tests.cough.test_audio import film, wav
-from tests.serving.conftest import Running
+from tests.serving.conftest import Running, quiet, serve
 
 URL = "/v1/screenings"
 GOOD = (EXAMPLES / "synthetic_cough.m4a").read_bytes()
@@ -211,3 +211,11 @@ def test_an_answer_is_never_cached_or_sniffed(client: httpx.Client) -> None:
     headers = upload(client, GOOD).headers
     assert headers["cache-control"] == "no-store"
     assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_files_of_one_request_wait_for_each_other() -> None:
+    """They are admitted together; the bound on waiting is for those who come after."""
+    with serve(quiet(max_wait_jobs=1.0)) as running, httpx.Client(base_url=running.url, timeout=60) as client:
+        answer = client.post(URL, files=[("file", (str(i), GOOD)) for i in range(6)])
+        assert answer.status_code == 200
+        assert ScreeningSet.model_validate(answer.json()).n_counted == 6

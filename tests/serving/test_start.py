@@ -71,8 +71,9 @@ def screen(url: str) -> int:
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_what_was_accepted_is_finished(how: signal.Signals) -> None:
+def test_what_was_accepted_is_finished(how: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
     """The signal comes while requests wait for the one worker, which is held still until after it."""
+    monkeypatch.setenv("COUGH_MAX_WAIT_JOBS", "100")
     with cough_serve("--workers", "1") as (process, url):
         (worker,) = workers_of(process)
         os.kill(worker, signal.SIGSTOP)
