@@ -184,6 +184,8 @@ class TrainingRecord(_Spec):
     teacher: str
     """Whose outputs were distilled, under which licence."""
     teacher_sha256: str
+    heard: str = ""
+    """The file that lists what was trained on (``cough.heard``); empty where nobody wrote it down."""
     kept: dict[str, Any] = {}
     """Parts taken as they were from an earlier bundle, and where that one came from."""
 
@@ -305,6 +307,8 @@ def _check_consistent(spec: BundleSpec) -> None:
             f"The bundle wants {spec.sample_rate_hz} Hz; this library gives {SAMPLE_RATE_HZ} Hz."
         )
     used = [spec.gate.file, spec.encoder.file, *(v.file for c in spec.conditions for v in c.voters)]
+    if spec.training.heard:
+        used.append(spec.training.heard)
     for name in used:
         if name not in spec.files:
             raise errors.BundleIncompatible(f"{MANIFEST} uses {name} without stating its sha256.")

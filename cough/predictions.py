@@ -43,6 +43,7 @@ def predict(screener: Screener, recording: Recording, where: str) -> dict[str, A
         "codec": result.source.codec,
         "container": result.source.container,
         "band": result.quality.band,
+        "in_training": screener.was_trained_on(waveform),
         "events": [event.model_dump() for event in result.events],
     }
     quality = result.quality.model_dump(exclude={"duration_s", "band", "cough_count"})
@@ -87,6 +88,7 @@ def prediction_schema(conditions: tuple[str, ...]) -> pa.Schema:
         ("duration_s", number),
         ("source_rate_hz", pa.int32()),
         *((name, text) for name in ("codec", "container", "band")),
+        ("in_training", pa.bool_()),
         *((f"quality_{name}", number) for name in _QUALITY),
         *((f"level_{name}", number) for name in LEVEL_STATISTICS),
     ]

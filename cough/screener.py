@@ -17,6 +17,7 @@ from cough.bundle import Bundle, ConditionSpec, load_bundle
 from cough.diagnosis import Diagnosis
 from cough.encoder import Encoder
 from cough.gate import CoughEvent, CoughGate
+from cough.heard import fingerprint, read_heard
 from cough.mediator import ConditionAnswer, combine_all
 from cough.messages import NOTICE, NOTICE_CODE
 from cough.quality import QualityConfig, QualityReport, Reason, assess, judge
@@ -115,6 +116,11 @@ class Screener:
         self.encoder = Encoder(self.bundle)
         self.diagnosis = Diagnosis(self.bundle)
         self.model = Model.of(self.bundle)
+        self._heard = read_heard(self.bundle)
+
+    def was_trained_on(self, waveform: Waveform) -> bool | None:
+        """Whether the bundle learnt from this very sound; None where it does not say what from."""
+        return None if self._heard is None else fingerprint(waveform.samples) in self._heard
 
     def screen(
         self,

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
+from rich.progress import track
 
 from cough import errors
-from cough.audio import SAMPLE_RATE_HZ, Waveform
+from cough.audio import SAMPLE_RATE_HZ, Waveform, decode
 from cough.bundle import (
     FORMAT,
     MANIFEST,
@@ -33,6 +35,7 @@ from cough.evaluation.metrics import (
     specificity_at_sensitivity,
 )
 from cough.gate import CoughGate
+from cough.heard import HEARD, fingerprint, read_heard, write_heard
 from cough.manifest import Manifest
 from cough.messages import RE_RECORD
 from cough.quality import assess, judge
@@ -106,7 +109,7 @@ def assemble(
         window_s=config.encoder.window_s,
         embedding_size=config.encoder.embedding_size,
     )
-    contents = {"gate.onnx": gate_onnx, "encoder.onnx": encoder_onnx}
+    contents = {"gate.onnx": gate_onnx, "encoder.onnx": encoder_onnx, HEARD: _heard_by(parts)}
     record = TrainingRecord(
         code_version=code,
         config=config.model_dump(mode="json"),
@@ -118,6 +121,7 @@ def assemble(
         if parts.teacher.sha256
         else "none",
         teacher_sha256=parts.teacher.sha256,
+        heard=HEARD,
         kept=_provenance(parts.gate.spec) if isinstance(parts.gate, Bundle) else {},
     )
     draft = _bundle(contents, gate_spec, encoder_spec, record, {"gate": {}, "encoder": {}})
@@ -189,6 +193,19 @@ def _gate(parts: Parts, config: TrainingConfig) -> tuple[GateSpec, bytes, dict[s
     module = gate_module(network, slope=held.slope, shift=held.shift)
     parity = check_parity(module, onnx, _parity_clips(parts))
     return spec, onnx, {"parity_max_abs": parity, "leave_sources_out": held.table}
+
+
+def _heard_by(parts: Parts) -> bytes:
+    """The list of what gate and encoder were trained on; a kept gate's own list with it."""
+    kept = read_heard(parts.gate) if isinstance(parts.gate, Bundle) else None
+    return write_heard((kept or frozenset()) | fingerprints(parts.corpus, parts.training))
+
+
+def fingerprints(corpus: Corpus, rows: np.ndarray) -> frozenset[str]:
+    """Of these recordings, as the service decodes them."""
+    paths = [corpus.root / corpus.recordings[row].path for row in rows]
+    listened = track(paths, description="listing what was trained on", console=Console(stderr=True))
+    return frozenset(fingerprint(decode(path).samples) for path in listened)
 
 
 def _provenance(spec: BundleSpec) -> dict[str, Any]:

@@ -13,14 +13,16 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from cough.bundle import DEFAULT_BUNDLE, Bundle, BundleSpec, ConditionSpec, load_bundle
-from training.gate_report import RESULTS
+from training.benchmark import RESULTS, table
 from training.gate_table import TITLES, interval, number
 from training.stages import code_version
+from training.subgroups import MIN_GROUPS
+from training.subgroups import as_markdown as subgroup_page
 
 NOTICE = "Research software: its answer is not a diagnosis and tells nobody that they are ill or well."
 INTENDED = (
@@ -51,10 +53,16 @@ TIERS = {
 KNOWN_LIMITS = (
     "Labels are weak: a clip labelled cough may hold speech, or nothing.",
     "Test clips are of other people but of the same sources as training: expect less on other corpora.",
-    "Age and sex are stated by some sources only, so no figure is given by age or sex.",
+    "Age and sex are stated by one source of coughs only: a figure by age or sex is one of that source.",
+    "The recordings that the head is judged on state neither age nor sex: for whom it is wrong is not known.",
     "In the COVID-19 data channel and status go together; only call-centre recordings are judged.",
 )
 NOT_MEASURED = "Not measured for this bundle; `python -m training.gate_report` does it."
+ENERGY = "not measured: the machine that trained it shows no power counter; core hours are what there is"
+SUBGROUPS = (
+    f"Intervals: 95 %, by groups; no figure for fewer than {MIN_GROUPS} groups. AUROC: a subgroup's coughs "
+    "against all other sounds."
+)
 WORST = 8
 """Events, and sources of coughs, that the card names as failure modes."""
 
@@ -87,6 +95,7 @@ def card(
         "gate": [_brief(result) for result in tables],
         "not_measured": None if measured else NOT_MEASURED,
         "conditions": [_condition(c) for c in spec.conditions],
+        "subgroups": {r["title"]: r["subgroups"] for r in measured if "subgroups" in r},
         "figures": list(_figures({k: v for k, v in spec.metrics.items() if k != "training"})),
         "failure_modes": {result["title"]: _failures(result) for result in tables if "table" in result},
         "known_limits": list(KNOWN_LIMITS),
@@ -95,6 +104,8 @@ def card(
             "code_version": record.code_version,
             "seed": record.seed,
             "wall_s": spec.metrics.get("training", {}).get("wall_s"),
+            "threads": spec.metrics.get("training", {}).get("threads"),
+            "energy": ENERGY,
             "data_hash": record.data_hash,
             "teacher": record.teacher,
             "teacher_sha256": record.teacher_sha256,
@@ -126,11 +137,11 @@ def _recorded(spec: BundleSpec) -> list[dict[str, Any]]:
 
 def _brief(result: dict[str, Any]) -> dict[str, Any]:
     """A result without its breakdowns, which stay in its own file."""
-    table = result.get("table", {})
+    figures = result.get("table", {})
     kept = ("title", "code_version", "data_hash", "silent_coughs")
     return (
         {key: result.get(key) for key in kept}
-        | {key: table.get(key) for key in ("groups", "note", "pooled")}
+        | {key: figures.get(key) for key in ("groups", "note", "pooled")}
         | {"lines": [*_event_lines(result), *_robustness_lines(result)]}
     )
 
@@ -223,16 +234,16 @@ def _accuracy_95(node: dict[str, Any], key: str) -> list[float] | None:
 
 def _failures(result: dict[str, Any]) -> list[str]:
     """Where the gate does worse than on the whole, worst first, in words."""
-    table = result["table"]
-    pooled = table["pooled"]["ours"]
+    judged = result["table"]
+    pooled = judged["pooled"]["ours"]
     events = [
         (row["ours"]["specificity"], name.replace("_", " "), row["ours"]["false_accepts"], row["others"])
-        for name, row in table["by_event"].items()
+        for name, row in judged["by_event"].items()
         if row["ours"]["specificity"] < pooled["specificity"]
     ]
     sources = [
         (row["ours"]["sensitivity"], name, row["ours"]["false_rejects"], row["coughs"])
-        for name, row in table["by_source"].items()
+        for name, row in judged["by_source"].items()
         if row["coughs"] and row["ours"]["sensitivity"] < pooled["sensitivity"]
     ]
     modes = [f"takes {wrong} of {n} {name} clips for coughs" for _, name, wrong, n in sorted(events)[:WORST]]
@@ -269,6 +280,10 @@ def as_markdown(facts: dict[str, Any]) -> str:
     for name, chosen in facts["thresholds"].items():
         value = "" if chosen["threshold"] is None else f" {chosen['threshold']}."
         blocks.append(f"**{name}**:{value} {chosen['chosen']} Calibration: {chosen['calibration']}")
+    if facts["subgroups"]:
+        blocks += ["## For whom the gate works", SUBGROUPS]
+    for title, rows in facts["subgroups"].items():
+        blocks += [f"**{title}**", subgroup_page(rows)]
     blocks += ["## Known failure modes", facts["not_measured"] or ""]
     for title, modes in facts["failure_modes"].items():
         blocks += [f"{title}, worse than the whole:", _bullets(modes)]
@@ -314,7 +329,7 @@ def _gate_blocks(facts: dict[str, Any]) -> list[str]:
             f"{head} {pooled['coughs']} cough clips, {pooled['others']} others, {result['groups']} groups. "
             "mn04 (EfficientAT, the teacher) stands at the threshold where it finds as many coughs. "
             f"Intervals: 95 %, by groups. {result['note'] or ''}".strip(),
-            _table(("figure", "ours", "EfficientAT mn04"), rows),
+            table(("figure", "ours", "EfficientAT mn04"), rows),
         ]
     return [*blocks, facts["not_measured"] or ""]
 
@@ -341,7 +356,7 @@ def _condition_blocks(condition: dict[str, Any]) -> list[str]:
     return [
         f"{evidence['n_recordings']} recordings, {evidence['n_positive']} of them positive: "
         f"{evidence['test_set']}. Intervals: 95 %, by groups.",
-        _table(("", "AUROC"), rows),
+        table(("", "AUROC"), rows),
         f"Sensitivity {number(evidence['sensitivity'])}, specificity {number(evidence['specificity'])} for a "
         f"call at one half; expected calibration error {number(evidence['expected_calibration_error'])}. "
         f"The conformal set held the truth in: {covered or 'not measured'}.",
@@ -355,7 +370,7 @@ def _licence_blocks(facts: dict[str, Any]) -> list[str]:
         f"Licence tier `{tier['name']}`: {tier['means']}. Trained and tuned on {tier['recordings']} "
         f"recordings, {tier['non_commercial']} of them under a non-commercial licence. Teacher: "
         f"{facts['training']['teacher']}.",
-        _table(("licence, as the source states it", "recordings"), facts["licences"].items()),
+        table(("licence, as the source states it", "recordings"), facts["licences"].items()),
     ]
 
 
@@ -370,29 +385,36 @@ def _beside_blocks(facts: dict[str, Any]) -> list[str]:
     return [
         f"`{other['bundle_id']}` is of tier `{tier['name']}`: {tier['means']}. Trained and tuned on "
         f"{tier['recordings']} recordings, measured on {data} data.",
-        _table(("figure", f"this, `{mine['name']}`", f"that, `{tier['name']}`"), rows),
+        table(("figure", f"this, `{mine['name']}`", f"that, `{tier['name']}`"), rows),
     ]
 
 
 def _figure_blocks(figures: list[dict[str, Any]]) -> list[str]:
     rows = [(f["figure"], _valued(f["value"], f["interval_95"]), f["test_set"] or "-") for f in figures]
-    return ["In brackets: 95 % interval, where one was taken.", _table(("figure", "value", "test set"), rows)]
+    return ["In brackets: 95 % interval, where one was taken.", table(("figure", "value", "test set"), rows)]
 
 
 def _making_blocks(facts: dict[str, Any]) -> list[str]:
     training = facts["training"]
-    took = training["wall_s"]
+    took, threads = training["wall_s"], training["threads"]
+    core_hours = (
+        "" if None in (took, threads) else f", {threads} cores: {took * threads / 3600:.1f} core hours"
+    )
     rows = [
         ("training code", f"`{training['code_version']}`"),
         ("seed", training["seed"]),
-        ("training time, epochs alone", "not recorded" if took is None else f"{took / 60:.0f} min"),
+        (
+            "training time, epochs alone",
+            "not recorded" if took is None else f"{took / 60:.0f} min{core_hours}",
+        ),
+        ("energy", training["energy"]),
         ("data", f"`{training['data_hash']}`"),
         ("teacher's outputs", f"`{training['teacher_sha256']}`"),
         ("bundle.json", f"`{facts['bundle_sha256']}`"),
         *((name, f"`{digest}`") for name, digest in training["files"].items()),
         ("libraries", ", ".join(f"{name} {version}" for name, version in training["libraries"].items())),
     ]
-    return ["`make train` remakes it from the corpus. Hashes are sha256.", _table(("", ""), rows)]
+    return ["`make train` remakes it from the corpus. Hashes are sha256.", table(("", ""), rows)]
 
 
 def _valued(value: float | int | None, bounds: list[float] | None) -> str:
@@ -401,12 +423,6 @@ def _valued(value: float | int | None, bounds: list[float] | None) -> str:
 
 def _bullets(lines: list[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
-
-
-def _table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    lines = [list(header), *([str(cell) for cell in row] for row in rows)]
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def write_card(folder: Path, *, results: Path = RESULTS, beside: Path | None = None) -> None:

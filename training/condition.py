@@ -47,6 +47,7 @@ from cough.bundle import (
     load_bundle,
 )
 from cough.evaluation.metrics import expected_calibration_error, group_bootstrap, sensitivity, specificity
+from cough.heard import read_heard, write_heard
 from cough.manifest import Manifest
 from cough.mediator import pool, prediction_set
 from cough.symptoms import SymptomSpec
@@ -80,6 +81,8 @@ class Condition:
     figures: dict[str, Any]
     out_of_fold: Judged
     test: Judged
+    heard: frozenset[str]
+    """Fingerprints of what was trained on (``cough.heard``)."""
 
 
 def read_condition(path: Path) -> ConditionConfig:
@@ -227,7 +230,8 @@ def train_condition(
             "share_with_single_answer": round(float(single.mean()), 4),
         },
     }
-    return Condition(spec, contents, figures, out_of_fold, replace(judged, mediator=_pooled(mediator, seen)))
+    final = replace(judged, mediator=_pooled(mediator, seen))
+    return Condition(spec, contents, figures, out_of_fold, final, frozenset(train.fingerprints.tolist()))
 
 
 def with_condition(bundle: Bundle, condition: Condition) -> Bundle:
@@ -235,6 +239,10 @@ def with_condition(bundle: Bundle, condition: Condition) -> Bundle:
     old = bundle.spec
     dropped = {v.file for c in old.conditions if c.name == condition.spec.name for v in c.voters}
     contents = {k: v for k, v in bundle.contents.items() if k not in dropped} | condition.contents
+    known = read_heard(bundle)
+    if known is not None:
+        # What a dropped condition of the name was trained on stays listed: too many do no harm.
+        contents[old.training.heard] = write_heard(known | condition.heard)
     conditions = [c for c in old.conditions if c.name != condition.spec.name] + [condition.spec]
     files = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
     prefix = old.bundle_id.rsplit("-", 1)[0]

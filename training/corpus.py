@@ -55,6 +55,8 @@ class Recording:
     licence_class: str
     upstream: str
     sex: str = ""
+    age: float | None = None
+    """Years; None where the source does not state it."""
 
     @property
     def is_cough(self) -> bool | None:
@@ -149,6 +151,7 @@ def _recording(row: dict[str, str]) -> Recording:
         licence_class=row["licence_class"],
         upstream=row["upstream"],
         sex=row.get("sex", ""),
+        age=float(row["age"]) if row.get("age") else None,
     )
 
 

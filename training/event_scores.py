@@ -186,8 +186,15 @@ def _recall(fates: Iterable[Fate]) -> dict[str, float | int | None]:
 
 
 def rate(events: int, seconds: float) -> dict[str, Any]:
-    """Events an hour, with the exact 95 % interval of a Poisson count (Garwood 1936)."""
+    """Events an hour, with the exact 95 % interval of a Poisson count (Garwood 1936).
+
+    Raises
+    ------
+    ValueError : no time to count them in
+    """
     hours = seconds / 3600
+    if not hours:
+        raise ValueError("there is nothing to count events in")
     low = chi2.ppf(0.025, 2 * events) / 2 if events else 0.0
     high = chi2.ppf(0.975, 2 * events + 2) / 2
     return {

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,38 +22,50 @@ from rich.progress import track
 from cough.audio import decode
 from cough.bundle import Bundle, load_bundle
 from cough.gate import CoughGate
+from cough.quality import assess
+from training.benchmark import RESULTS, TEST_FOLD, fold_rows
 from training.clips import is_silent
 from training.corpus import Corpus, Teacher, corpus_path
 from training.gate_figures import FIGURES, draw_all
 from training.gate_sheets import draw_worst
 from training.gate_table import as_markdown, gate_table, hear
 from training.stages import PROJECT, code_version
+from training.subgroups import as_markdown as subgroup_page
+from training.subgroups import subgroups
 
-TEST_FOLD = 5
-RESULTS = PROJECT / "training" / "results" / "gate"
 WORST = PROJECT / "runs" / "gate_worst"
 
 
-def judged_rows(corpus: Corpus) -> np.ndarray:
-    """Labelled clips of the test fold; (n,) rows of ``corpus.recordings``."""
-    return corpus.where(lambda r: r.fold == TEST_FOLD and r.is_cough is not None and r.is_clip)
+@dataclass(frozen=True)
+class Scored:
+    """What the gate says of each clip, and what the clip is like."""
+
+    scores: np.ndarray
+    """(n,) float64."""
+    silent: np.ndarray
+    """(n,) bool: holds next to nothing."""
+    bands: np.ndarray
+    """(n,) str: bandwidth."""
 
 
-def clip_scores(corpus: Corpus, gate: CoughGate, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The gate's score of each clip, (n,) float64, and whether the clip holds next to nothing, (n,) bool."""
-    scores, silent = [], []
-    for row in track(rows, description="scoring fold 5"):
-        samples = decode(corpus.root / corpus.recordings[row].path).samples
-        scores.append(gate.detect(samples).cough_score)
-        silent.append(is_silent(samples))
-    return np.array(scores), np.array(silent)
+def score_clips(corpus: Corpus, gate: CoughGate, rows: np.ndarray) -> Scored:
+    """Decode and score these rows as the service does."""
+    scores, silent, bands = [], [], []
+    for row in track(rows, description="scoring the test fold"):
+        waveform = decode(corpus.root / corpus.recordings[row].path)
+        detected = gate.detect(waveform.samples)
+        scores.append(detected.cough_score)
+        silent.append(is_silent(waveform.samples))
+        bands.append(assess(waveform, detected.events).band or "none: silence")
+    return Scored(np.array(scores), np.array(silent), np.array(bands))
 
 
 def report(corpus: Corpus, teacher: Teacher, bundle: Bundle, *, out: Path, worst: Path) -> None:
     """Measure a bundle's gate and write everything."""
-    rows = judged_rows(corpus)
+    rows = fold_rows(corpus, TEST_FOLD)
     gate = CoughGate(bundle)
-    scores, silent = clip_scores(corpus, gate, rows)
+    scored = score_clips(corpus, gate, rows)
+    scores, silent = scored.scores, scored.silent
     threshold = gate.spec.threshold
     table = gate_table(corpus, teacher, rows, scores, threshold=threshold)
     clips = hear(corpus, teacher, rows, scores, threshold=threshold)
@@ -64,6 +77,7 @@ def report(corpus: Corpus, teacher: Teacher, bundle: Bundle, *, out: Path, worst
         "title": f"Cough gate on {title}",
         "gate": bundle.spec.gate.model_dump(mode="json"),
         "table": table,
+        "subgroups": subgroups(corpus, rows, scores, scored.bands, threshold=threshold),
         "silent_coughs": int((~audible).sum()),
         "without_silent_coughs": {"pooled": without["pooled"], "by_source": without["by_source"]},
     }
@@ -100,6 +114,8 @@ def _page(result: dict[str, Any]) -> str:
         f"{result['silent_coughs']} of the cough clips peak below -50 dBFS: nothing can be heard, and what a "
         f"detector says of silence decides where they rank. Without them the AUROC, ours / mn04, is "
         f"{_pair(without['pooled'])} ({by_source}).",
+        "## For whom",
+        subgroup_page(result["subgroups"]),
         *(f"![{name}]({name}.png)" for name in FIGURES),
     ]
     return "\n\n".join(lines) + "\n"

@@ -22,6 +22,7 @@ from cough.bundle import Bundle
 from cough.encoder import Encoder, cut_window
 from cough.evaluation.baselines import background_statistics, level_statistics
 from cough.gate import CoughGate
+from cough.heard import fingerprint
 from cough.manifest import UNKNOWN, Manifest
 from cough.quality import assess
 from training.corpora.form import fold_of
@@ -74,6 +75,8 @@ class Recordings:
     """(n,) str."""
     bands: np.ndarray
     """(n,) str."""
+    fingerprints: np.ndarray
+    """(n,) str, see ``cough.heard``."""
     left_out: dict[str, int] = field(default_factory=dict)
     """Why a row with a label is not here -> how many."""
 
@@ -134,6 +137,7 @@ def collect(manifest: Manifest, config: ConditionConfig, bundle: Bundle) -> Reco
             "folds": recording.split or str(fold_of(group)),
             "groups": group,
             "bands": assess(waveform, events).band,
+            "fingerprints": fingerprint(waveform.samples),
         }
         for name, value in facts.items():
             kept[name].append(value)

@@ -68,7 +68,7 @@ def evaluate(
 
     Parameters
     ----------
-    trained_on : subjects that the score's training knew
+    trained_on : subjects that the score's training knew, besides those of whom the predictions say so
     other : predictions of another model for the same recordings
     tick : told each step's name as it begins
     """
@@ -119,6 +119,7 @@ def _gate(frame: pd.DataFrame) -> dict[str, Any] | None:
     out: dict[str, Any] = {
         "n_cough": int(y.sum()),
         "n_other": int((1 - y).sum()),
+        "n_in_training": int(rows["in_training"].eq(True).sum()) if "in_training" in rows else None,
         "auroc": auroc_interval(y, s, who),
         "auprc": auprc(y, s),
         "expected_calibration_error": expected_calibration_error(y, s),
@@ -177,7 +178,7 @@ def _condition(
         "audio": _audio(y, p, rows, name, who),
         "comparators": _beside(y, p, who, found),
         "absent": [n for n in NAMES if n not in {c.name for c in found} and n != MISSING],
-        "leaks": sorted(set(map(str, who)) & trained_on),
+        "leaks": sorted((set(map(str, who)) & trained_on) | _known_people(rows)),
     }
     tick(f"{name}: matching")
     body["matched"] = _match(rows, y, p, who)
@@ -187,6 +188,13 @@ def _condition(
     body["compared"] = None if other is None else _compare(rows, y, p, who, other, name)
     body["verdict"] = judge(body).model_dump(mode="json")
     return body
+
+
+def _known_people(rows: pd.DataFrame) -> set[str]:
+    """Subjects with a recording that the bundle itself was trained on, as ``cough batch`` found."""
+    if "in_training" not in rows:
+        return set()
+    return set(map(str, rows.loc[rows["in_training"].eq(True).to_numpy(bool), "subject"]))
 
 
 def _turned_away(labelled: pd.DataFrame, name: str) -> dict[str, float | None]:

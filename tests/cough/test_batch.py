@@ -75,6 +75,7 @@ def test_rows_are_what_the_screener_says(recordings: Path, finished: Path, scree
         assert row["cough_score"] == result.cough_score
         assert row["outcome"] == result.outcome
         assert row["reasons"] == [reason.code for reason in result.reasons]
+        assert row["in_training"] is False
         mine = [e for e in events if e["recording_id"] == row["recording_id"]]
         assert [(e["start_s"], e["end_s"], e["score"]) for e in mine] == [
             (e.start_s, e.end_s, e.score) for e in result.events

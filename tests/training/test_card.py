@@ -134,6 +134,20 @@ def result(description: BundleSpec, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
+def test_subgroups_come_from_the_result_on_this_gate(folder: Path) -> None:
+    bundle = load_bundle(folder)
+    row = {
+        "column": "sex", "value": "female", "coughs": 18, "groups_of_coughs": 12, "others": 23,
+        "sensitivity": 0.9, "sensitivity_95": [0.8, 1.0], "specificity": None, "specificity_95": None,
+        "auroc": 0.95, "auroc_95": [0.9, 0.99],
+    }  # fmt: skip
+    measured = result(bundle.spec) | {"subgroups": [row]}
+    page = as_markdown(card(bundle, [measured]))
+    assert "| sex | female | 18 | 12 | 23 | 0.900 (0.800 to 1.000) | - | 0.950 (0.900 to 0.990) |" in page
+    other = measured | {"gate_sha256": "0" * 64}
+    assert "For whom" not in as_markdown(card(bundle, [other]))
+
+
 def test_first_lines_say_no_diagnosis_and_whether_heads_answer(folder: Path) -> None:
     top = as_markdown(card(load_bundle(folder), []))[:600]
     assert "not a diagnosis" in top

@@ -135,7 +135,7 @@ def made(*, signal: float, level_signal: float, bundle: Bundle, n: int = 400, se
     return Recordings(
         ids=np.arange(n).astype(str), embeddings=embeddings, windows=(np.zeros((1, 16), np.float32),) * n,
         levels=levels, background=random.standard_normal((n, 17)), labels=labels, folds=folds,
-        groups=groups, bands=np.full(n, "telephone"),
+        groups=groups, bands=np.full(n, "telephone"), fingerprints=np.arange(n).astype(str),
     )  # fmt: skip
 
 

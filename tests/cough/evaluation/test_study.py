@@ -130,6 +130,20 @@ def test_people_of_the_training_are_a_leak(tmp_path: Path) -> None:
     assert condition["verdict"]["level"] == "leak"
 
 
+def test_recordings_of_the_training_are_a_leak_without_being_told(tmp_path: Path) -> None:
+    predictions, manifest = world(tmp_path, audio=2.0)
+    rows = pd.read_parquet(predictions)
+    rows["in_training"] = False
+    rows.to_parquet(predictions)
+    clean = evaluate(join(predictions, Manifest.open(manifest)))["conditions"]["covid19"]
+    rows.loc[[3, 4], "in_training"] = True
+    rows.to_parquet(predictions)
+    known = evaluate(join(predictions, Manifest.open(manifest)))["conditions"]["covid19"]
+    assert clean["leaks"] == []
+    assert known["leaks"] == ["p3", "p4"]
+    assert known["verdict"]["level"] == "leak"
+
+
 def test_few_people_are_too_few(tmp_path: Path) -> None:
     predictions, manifest = world(tmp_path, audio=3.0)
     table = join(predictions, Manifest.open(manifest))
