@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from cough.bundle import BundleSpec, load_bundle
-from training.card import NOT_MEASURED, as_markdown, card, write_card
+from training.card import NOT_MEASURED, card, write_card
+from training.card_page import as_markdown
 
 FILES = {name: name.encode() for name in ("gate.onnx", "encoder.onnx", "flu.onnx")}
 

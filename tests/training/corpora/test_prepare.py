@@ -18,7 +18,8 @@ from cough import errors
 from cough.manifest import Manifest
 from cough.validation import validate
 from tests.cough.test_cli import run
-from tests.training.corpora.layouts import LAYOUTS, sound, table
+from tests.training.corpora.layouts import LAYOUTS
+from tests.training.corpora.miniature import sound, table
 from training.corpora import dataset
 from training.corpora.form import ALL_FOLDS, COLUMNS, FEW, Prepared, fold_of, prepare
 from training.corpus import Corpus

@@ -15,7 +15,8 @@ from cough import errors
 from cough.bundle import load_bundle
 from cough.screener import Screener
 from tests.conftest import EXAMPLES
-from tests.training.corpora.layouts import covid19_cough, sound, table
+from tests.training.corpora.layouts import covid19_cough
+from tests.training.corpora.miniature import sound, table
 from training.config import TrainingConfig
 from training.corpora.form import prepare
 from training.joined import read_corpora, read_teacher

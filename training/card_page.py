@@ -1,0 +1,172 @@
+"""A model card as a page of Markdown; what it says is put together by ``training.card``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from training.benchmark import table
+from training.gate_table import TITLES, interval, number
+from training.subgroups import MIN_GROUPS
+from training.subgroups import as_markdown as subgroup_page
+
+SUBGROUPS = (
+    f"Intervals: 95 %, by groups; no figure for fewer than {MIN_GROUPS} groups. AUROC: a subgroup's coughs "
+    "against all other sounds."
+)
+
+
+def as_markdown(facts: dict[str, Any]) -> str:
+    """The page of ``facts``, which are those of ``training.card.card``."""
+    blocks = [f"# Model card: {facts['bundle_id']}", *_opening(facts)]
+    blocks += ["## Intended use", _bullets(facts["intended_use"])]
+    blocks += ["## Out of scope", _bullets(facts["out_of_scope"])]
+    blocks += ["## Cough gate", *_gate_blocks(facts)]
+    for condition in facts["conditions"]:
+        blocks += [f"## {condition['title']}", *_condition_blocks(condition)]
+    blocks += ["## Thresholds, and how they were chosen"]
+    for name, chosen in facts["thresholds"].items():
+        value = "" if chosen["threshold"] is None else f" {chosen['threshold']}."
+        blocks.append(f"**{name}**:{value} {chosen['chosen']} Calibration: {chosen['calibration']}")
+    if facts["subgroups"]:
+        blocks += ["## For whom the gate works", SUBGROUPS]
+    for title, rows in facts["subgroups"].items():
+        blocks += [f"**{title}**", subgroup_page(rows)]
+    blocks += ["## Known failure modes", facts["not_measured"] or ""]
+    for title, modes in facts["failure_modes"].items():
+        blocks += [f"{title}, worse than the whole:", _bullets(modes)]
+    blocks += ["Beyond any figure:", _bullets(facts["known_limits"])]
+    blocks += ["## Data and licences", *_licence_blocks(facts)]
+    if facts["beside"]:
+        blocks += ["## Beside the other licence tier", *_beside_blocks(facts)]
+    blocks += ["## Every figure in bundle.json", *_figure_blocks(facts["figures"])]
+    blocks += ["## How it was made", *_making_blocks(facts)]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _opening(facts: dict[str, Any]) -> list[str]:
+    heads = [
+        f"The head for {name} {'answers, or abstains' if answers else 'does not answer: it always abstains'}."
+        for name, answers in facts["answers"].items()
+    ]
+    return [
+        "Models for research on screening by sound: a gate that finds coughs, an encoder that describes "
+        "each, a head for each condition below. Raw 16 kHz sound in, ONNX throughout.",
+        f"**{facts['notice']}** {' '.join(heads) or 'It has no head for any condition.'}",
+    ]
+
+
+def _gate_blocks(facts: dict[str, Any]) -> list[str]:
+    blocks = []
+    for result in facts["gate"]:
+        head = (
+            f"**{result['title']}**, by code `{result['code_version']}`, data `{result['data_hash'][:16]}`."
+        )
+        pooled = result["pooled"]
+        if pooled is None:
+            blocks += [head, _bullets(result["lines"])]
+            continue
+        rows = [
+            (
+                title,
+                *(_valued(pooled[who].get(key), pooled[who].get(f"{key}_95")) for who in ("ours", "mn04")),
+            )
+            for key, title in TITLES.items()
+        ]
+        blocks += [
+            f"{head} {pooled['coughs']} cough clips, {pooled['others']} others, {result['groups']} groups. "
+            "mn04 (EfficientAT, the teacher) stands at the threshold where it finds as many coughs. "
+            f"Intervals: 95 %, by groups. {result['note'] or ''}".strip(),
+            table(("figure", "ours", "EfficientAT mn04"), rows),
+        ]
+    return [*blocks, facts["not_measured"] or ""]
+
+
+def _condition_blocks(condition: dict[str, Any]) -> list[str]:
+    evidence = condition["evidence"]
+    rows = [
+        ("sound of the cough", _valued(evidence["auroc"], evidence["auroc_95"])),
+        (
+            "six level statistics alone",
+            _valued(evidence["level_only_auroc"], evidence["level_only_auroc_95"]),
+        ),
+        ("sound minus levels", interval(evidence["margin_95"])),
+    ]
+    rows[1:1] = [
+        (f"voter `{v['name']}`: {v['method']}", _valued(v["evidence"]["auroc"], v["evidence"]["auroc_95"]))
+        for v in condition["voters"]
+        if v["evidence"]
+    ]
+    covered = "; ".join(
+        f"{band} band {facts['share']:.1%} of {facts['n']}"
+        for band, facts in condition["coverage_by_band"].items()
+    )
+    return [
+        f"{evidence['n_recordings']} recordings, {evidence['n_positive']} of them positive: "
+        f"{evidence['test_set']}. Intervals: 95 %, by groups.",
+        table(("", "AUROC"), rows),
+        f"Sensitivity {number(evidence['sensitivity'])}, specificity {number(evidence['specificity'])} for a "
+        f"call at one half; expected calibration error {number(evidence['expected_calibration_error'])}. "
+        f"The conformal set held the truth in: {covered or 'not measured'}.",
+        condition["policy"],
+    ]
+
+
+def _licence_blocks(facts: dict[str, Any]) -> list[str]:
+    tier = facts["licence_tier"]
+    return [
+        f"Licence tier `{tier['name']}`: {tier['means']}. Trained and tuned on {tier['recordings']} "
+        f"recordings, {tier['non_commercial']} of them under a non-commercial licence. Teacher: "
+        f"{facts['training']['teacher']}.",
+        table(("licence, as the source states it", "recordings"), facts["licences"].items()),
+    ]
+
+
+def _beside_blocks(facts: dict[str, Any]) -> list[str]:
+    other, mine = facts["beside"], facts["licence_tier"]
+    tier = other["licence_tier"]
+    data = "the same" if other["same_data"] else "other"
+    rows = [
+        (f["figure"], *(_valued(f[side]["value"], f[side]["interval_95"]) for side in ("this", "beside")))
+        for f in other["figures"]
+    ]
+    return [
+        f"`{other['bundle_id']}` is of tier `{tier['name']}`: {tier['means']}. Trained and tuned on "
+        f"{tier['recordings']} recordings, measured on {data} data.",
+        table(("figure", f"this, `{mine['name']}`", f"that, `{tier['name']}`"), rows),
+    ]
+
+
+def _figure_blocks(figures: list[dict[str, Any]]) -> list[str]:
+    rows = [(f["figure"], _valued(f["value"], f["interval_95"]), f["test_set"] or "-") for f in figures]
+    return ["In brackets: 95 % interval, where one was taken.", table(("figure", "value", "test set"), rows)]
+
+
+def _making_blocks(facts: dict[str, Any]) -> list[str]:
+    training = facts["training"]
+    took, threads = training["wall_s"], training["threads"]
+    core_hours = (
+        "" if None in (took, threads) else f", {threads} cores: {took * threads / 3600:.1f} core hours"
+    )
+    rows = [
+        ("training code", f"`{training['code_version']}`"),
+        ("seed", training["seed"]),
+        (
+            "training time, epochs alone",
+            "not recorded" if took is None else f"{took / 60:.0f} min{core_hours}",
+        ),
+        ("energy", training["energy"]),
+        ("data", f"`{training['data_hash']}`"),
+        ("teacher's outputs", f"`{training['teacher_sha256']}`"),
+        ("bundle.json", f"`{facts['bundle_sha256']}`"),
+        *((name, f"`{digest}`") for name, digest in training["files"].items()),
+        ("libraries", ", ".join(f"{name} {version}" for name, version in training["libraries"].items())),
+    ]
+    return ["`make train` remakes it from the corpus. Hashes are sha256.", table(("", ""), rows)]
+
+
+def _valued(value: float | int | None, bounds: list[float] | None) -> str:
+    return f"{'' if value is None else number(value)} {interval(bounds)}".strip() or "-"
+
+
+def _bullets(lines: list[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
