@@ -27,6 +27,7 @@ from training.augment import Augmenter
 from training.clips import standardise
 from training.config import TrainingConfig
 from training.corpus import Corpus, Recording, Teacher
+from training.device import device
 from training.networks import EncoderNetwork
 from training.tracking import Tracker
 from training.waves import Waves
@@ -170,10 +171,14 @@ def train_encoder(
     *,
     log: Path | None = None,
 ) -> EncoderNetwork:
-    """Train on ``rows`` (indices into ``corpus.recordings``); returns the network in eval mode."""
+    """Train on ``rows`` (indices into ``corpus.recordings``); returns the network in eval mode, on the CPU.
+
+    Sound is cut and augmented on the CPU; the network is where ``training.device`` says.
+    """
     torch.set_num_threads(config.threads)
     e = config.encoder
-    network = build_encoder(config, teacher)
+    where = device()
+    network = build_encoder(config, teacher).to(where)
     distributed.share_norms(network)
     if e.bfloat16:
         network.trunk.to(memory_format=torch.channels_last)
@@ -188,8 +193,8 @@ def train_encoder(
             "There is nothing to learn an embedding from: no teacher/ folder, and no source with two kinds "
             f"of sounds of {MIN_CLIPS} clips each. Add a corpus with several, such as ESC-50."
         )
-    rivals = torch.from_numpy(classes.rivals)
-    naming = torch.nn.Linear(e.embedding_size, len(classes.names))
+    rivals = torch.from_numpy(classes.rivals).to(where)
+    naming = torch.nn.Linear(e.embedding_size, len(classes.names)).to(where)
     optimiser.add_param_group({"params": naming.parameters()})
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, e.learning_rate, total_steps=e.epochs * steps, pct_start=0.15
@@ -200,10 +205,11 @@ def train_encoder(
             network.train()
             began, total = time.perf_counter(), 0.0
             for _ in range(steps):
-                wave, embedding, logits, sounds, heard = windows.batch(e.batch_size)
+                wave, *targets = windows.batch(e.batch_size)
+                embedding, logits, sounds, heard = (target.to(where) for target in targets)
                 with torch.no_grad():
-                    features = augment.mask(network.features(augment(wave)))
-                with torch.autocast("cpu", dtype=torch.bfloat16, enabled=e.bfloat16):
+                    features = augment.mask(network.features(augment(wave).to(where)))
+                with torch.autocast(where.type, dtype=torch.bfloat16, enabled=e.bfloat16):
                     student = distributed.gather(network.embed(distributed.share(features)).float()) * scale
                 loss = _heard_loss(network.teacher_embedding(student), embedding, heard)
                 loss = loss + e.class_loss * _heard_loss(network.teacher_logits(student), logits, heard)
@@ -216,7 +222,7 @@ def train_encoder(
                 total += float(loss.detach()) / steps
                 progress.advance(bar)
             tracker.epoch(epoch, seconds=round(time.perf_counter() - began, 1), loss=total)
-    return network.eval()
+    return network.eval().cpu()
 
 
 def _heard_loss(prediction: Tensor, target: Tensor, heard: Tensor) -> Tensor:

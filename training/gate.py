@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from training.clips import WINDOW_FRAMES, GateBatch, GateClips
 from training.composed import Composer
 from training.config import TrainingConfig
 from training.corpus import Corpus, Teacher
+from training.device import device
 from training.networks import GateNetwork
 from training.tracking import Tracker
 from training.waves import Waves
@@ -48,9 +49,10 @@ def train_gate(
     synthetic: Sequence[np.ndarray] = (),
     heldout_scores: np.ndarray | None = None,
     log: Path | None = None,
-    after_epoch: Callable[[int, GateNetwork], None] | None = None,
 ) -> GateNetwork:
-    """Train on ``rows`` and return the moving average of the weights, in evaluation mode.
+    """Train on ``rows`` and return the moving average of the weights, in evaluation mode, on the CPU.
+
+    Sound is cut and augmented on the CPU; the network is where ``training.device`` says.
 
     Parameters
     ----------
@@ -61,7 +63,7 @@ def train_gate(
     log : JSON lines, one an epoch, if given
     """
     torch.set_num_threads(config.threads)
-    network = build_gate(config, teacher)
+    network = build_gate(config, teacher).to(device())
     distributed.share_norms(network)
     if config.gate.bfloat16:
         network.trunk.to(memory_format=torch.channels_last)  # 1.3 times faster in bfloat16
@@ -102,9 +104,7 @@ def train_gate(
             if g.hard_negative_mining:
                 clips.mine()
             tracker.epoch(epoch, seconds=round(time.perf_counter() - began, 1), **totals)
-            if after_epoch is not None:
-                after_epoch(epoch, average)
-    return average
+    return average.cpu()
 
 
 def gate_losses(
@@ -116,22 +116,23 @@ def gate_losses(
 ) -> tuple[dict[str, Tensor], np.ndarray]:
     """Weighted loss terms of one augmented batch, and the (B,) clip probabilities it now gets."""
     g = config.gate
-    clip_label, frame_label = batch.clip_label, batch.frame_label
-    clip_weight, frame_weight = batch.clip_weight, batch.frame_weight
+    where = network.cough.weight.device
+    clip_label, frame_label = batch.clip_label.to(where), batch.frame_label.to(where)
+    clip_weight, frame_weight = batch.clip_weight.to(where), batch.frame_weight.to(where)
     with torch.no_grad():
         mixed = torch.from_numpy(augment.random.random(len(batch.wave)) < config.augment.mix_probability)
         wave = augment(augment.mix(batch.wave, batch.other, mixed))
-        features = augment.mask(network.features(wave))
+        features = augment.mask(network.features(wave.to(where)))
         if mixup.random() < g.mixup_probability:
             share = float(mixup.beta(0.4, 0.4))
-            partner = torch.from_numpy(mixup.permutation(len(features)))
+            partner = torch.from_numpy(mixup.permutation(len(features))).to(where)
             features = torch.lerp(features[partner], features, share)
             clip_label = torch.lerp(clip_label[partner], clip_label, share)
             frame_label = torch.lerp(frame_label[partner], frame_label, share)
             clip_weight = torch.minimum(clip_weight, clip_weight[partner])
             frame_weight = torch.minimum(frame_weight, frame_weight[partner])
             mixed = torch.ones_like(mixed)
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=g.bfloat16):
+    with torch.autocast(where.type, dtype=torch.bfloat16, enabled=g.bfloat16):
         hidden = distributed.gather(network.frames(distributed.share(features)).float())
     logits = network.cough(hidden)[:, 0]
     clip_logit = clip_logits(logits, g.score_frames)
@@ -156,7 +157,7 @@ def gate_losses(
             batch.embedding_frame,
             batch.embedding_target,
         )
-    return losses, torch.sigmoid(clip_logit.detach()).numpy()
+    return losses, torch.sigmoid(clip_logit.detach()).cpu().numpy()
 
 
 def clip_logits(frame_logits: Tensor, score_frames: int) -> Tensor:
@@ -168,10 +169,10 @@ def _teacher_loss(
     head: torch.nn.Linear, hidden: Tensor, keep: Tensor, clip: Tensor, frame: Tensor, target: Tensor
 ) -> Tensor:
     kept = keep[clip]
-    clip, frame, target = clip[kept], frame[kept], target[kept]
+    clip, frame, target = (part[kept].to(hidden.device) for part in (clip, frame, target))
     if not len(clip):
         return hidden.sum() * 0
-    index = frame[:, None] + torch.arange(WINDOW_FRAMES)[None, :]
+    index = frame[:, None] + torch.arange(WINDOW_FRAMES, device=hidden.device)[None, :]
     windows = hidden.transpose(1, 2)[clip[:, None], index]
     pooled = torch.cat([windows.mean(dim=1), windows.amax(dim=1)], dim=1)
     return F.mse_loss(head(pooled), target)

@@ -10,7 +10,8 @@
 Stages: decode the corpus, train four short gates each without a part of the sources, train the
 gate, train the encoder, assemble (calibrate, export, heads, evaluate). Each is kept in ``.cache``
 under the hash of its inputs (data, config, the code that matters to it), so an interrupted or
-repeated run picks up where it can. Folds 1-4 train and tune; fold 5 only tests. Synthetic speech
+repeated run picks up where it can. Gate and encoder train on a GPU where there is one
+(``training.device``). Folds 1-4 train and tune; fold 5 only tests. Synthetic speech
 needs espeak-ng (Debian: ``apt-get install espeak-ng``).
 """
 
@@ -32,6 +33,7 @@ from training import distributed
 from training.assemble import Parts, TrainedGate, assemble
 from training.config import TrainingConfig, read_config
 from training.corpus import Corpus, Teacher, corpus_path
+from training.device import device
 from training.encoder import build_encoder, train_encoder
 from training.gate import build_gate, train_gate
 from training.joined import read_corpora, read_teacher
@@ -56,6 +58,7 @@ GATE_SOURCES = (
     "training.clips",
     "training.composed",
     "training.corpus",
+    "training.device",
     "training.distributed",
     "training.gate",
     "training.isolated",
@@ -167,7 +170,14 @@ def encoder_stage(
             **shared,
             "config": config.encoder.model_dump(),
             "source": source_hash(
-                [*_NETWORKS, "training.corpus", "training.clips", "training.distributed", "training.encoder"]
+                [
+                    *_NETWORKS,
+                    "training.corpus",
+                    "training.clips",
+                    "training.device",
+                    "training.distributed",
+                    "training.encoder",
+                ]
             ),
         },
         lambda folder: save_weights(
@@ -186,6 +196,7 @@ def shared_inputs(
         "rows": hashlib.sha256(training.tobytes()).hexdigest(),
         "libraries": libraries(),
         "threads": config.threads,
+        "device": device().type,
         "labels": corpus.labels_hash,
         "teacher": teacher.sha256,
         "waves": waves.sha256,
