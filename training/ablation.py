@@ -32,7 +32,8 @@ from cough.evaluation.metrics import auroc, specificity_at_sensitivity
 from training.clips import is_silent
 from training.config import TrainingConfig, read_config
 from training.corpus import VOCAL_HARD, Corpus, Teacher, corpus_path
-from training.loso import N_PARTS, Heldout, Job, leave_sources_out
+from training.heldout import Heldout
+from training.loso import N_PARTS, Job, leave_sources_out
 from training.pipeline import GATE_SOURCES, LIBRARIES, prepare_waves
 from training.stages import PROJECT, code_version, source_hash
 from training.waves import read_waves

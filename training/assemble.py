@@ -44,8 +44,8 @@ from training.condition import read_condition, train_condition, with_condition
 from training.config import TrainingConfig
 from training.corpus import VOCAL_HARD, Corpus, Teacher
 from training.export import check_parity, export_encoder, export_gate, gate_module
-from training.loso import Heldout
-from training.networks import GATE_HOP_S, EncoderNetwork, GateNetwork
+from training.heldout import Heldout
+from training.networks import GATE_HOP_S, EncoderNetwork, GateEnsemble
 from training.probe import probes
 from training.recordings import collect
 from training.scoring import HOP
@@ -62,7 +62,7 @@ EXIT_RATIO = 0.5
 class TrainedGate:
     """The network, and what tells how to calibrate it."""
 
-    network: GateNetwork
+    network: GateEnsemble
     heldout: Heldout
     """Of the training folds, by gates that never heard the source."""
 

@@ -23,7 +23,7 @@ from training.clips import NOTHING_HEARD, TEACHER_HEARS_NOTHING, is_silent
 from training.config import TrainingConfig
 from training.corpus import Corpus, Teacher
 from training.gate_table import gate_table
-from training.loso import Heldout
+from training.heldout import Heldout
 from training.parts import deal
 from training.scoring import clip_scores
 from training.waves import Waves

@@ -5,8 +5,10 @@ claimed for single 40 ms frames, and why:
 
 - a clip labelled as anything but cough: every frame is 0;
 - a cough clip: frames 35 dB below its loudest are 0; its loud frames are 1 only where the teacher
-  hears a cough in a window around them or the clip is a single short cough; else unknown, and the
-  clip's best frames together must say "cough" (multiple-instance learning);
+  hears a cough in a window around them, or a gate that never heard the clip's source (``Heldout``)
+  hears one there, or the clip is a single short cough; 0 where that gate is sure of none, if there is
+  a cough elsewhere in the clip; else unknown, and the clip's best frames together must say "cough"
+  (multiple-instance learning);
 - an unlabelled clip: what its file name suggests, or cough where the teacher is firm about it. The
   teacher's silence says nothing: it misses two thirds of this source's labelled coughs;
 - a cough clip without sound (some submissions hold only silence): nothing.
@@ -26,6 +28,7 @@ from torch import Tensor
 from cough.audio import SAMPLE_RATE_HZ
 from training.config import TrainingConfig
 from training.corpus import Corpus, Teacher
+from training.heldout import Heldout
 from training.networks import GATE_HOP_S
 from training.waves import Waves
 
@@ -50,6 +53,8 @@ SURELY_COUGH, SURELY_OTHER = 0.9, 0.05
 """Held-out scores beyond which an unlabelled clip gets a label."""
 NOTHING_HEARD, TEACHER_HEARS_NOTHING = 0.02, -4.0
 """A "cough" clip below both, the held-out score and the teacher's logit, is not learnt from."""
+FRAME_HEARD, FRAME_UNHEARD = 1.0, -4.0
+"""Held-out logits beyond which a frame of a cough clip is labelled."""
 SINGLE_COUGH_S = 0.8
 """A clip labelled cough and no longer than this is one cough from end to end."""
 
@@ -116,9 +121,10 @@ class GateClips:
         config: TrainingConfig,
         *,
         synthetic: Sequence[np.ndarray] = (),
-        heldout_scores: np.ndarray | None = None,
+        heldout: Heldout | None = None,
     ) -> None:
         self.corpus, self.waves, self.config, self.synthetic = corpus, waves, config, synthetic
+        self.heldout = heldout
         self.random = np.random.default_rng([config.seed, 3])
         self.length = round(config.gate.crop_s * SAMPLE_RATE_HZ)
         n = len(corpus.recordings)
@@ -133,7 +139,8 @@ class GateClips:
             n,
         )
         self._cough_column = teacher.logits[:, teacher.classes.index("Cough")].astype(np.float32)
-        self.label, self.weight = self._labels(teacher.clip_scores(n), heldout_scores)
+        scores = None if heldout is None else heldout.clip_scores(n, config.gate.score_frames)
+        self.label, self.weight = self._labels(teacher.clip_scores(n), scores)
         self.rows = rows
         self.drawn = self.probability = self._sampling(rows)
         self.mistaken = np.zeros(n, np.float32)
@@ -322,9 +329,23 @@ class GateClips:
                     begin = (self._logits.start[window] - crop.begin) / speed + crop.at
                     first, last = int(begin // HOP), int((begin + SAMPLE_RATE_HZ / speed) // HOP)
                     heard[max(0, first) : max(0, last)] = True
+        sure = self._heldout_frames(row, n_frames, crop, speed)
+        heard |= sure > FRAME_HEARD
         label = (heard & (below < 12)).astype(np.float32)
-        weight = ((label > 0) | (below > 35) | (heard & (below > 28))).astype(np.float32)
+        unheard = ~heard & (sure < FRAME_UNHEARD) & bool(label.any())
+        weight = ((label > 0) | (below > 35) | (heard & (below > 28)) | unheard).astype(np.float32)
         return label, weight
+
+    def _heldout_frames(self, row: int, n_frames: int, crop: Crop, speed: float) -> np.ndarray:
+        """(n_frames,) what a gate that never heard the source makes of the frames; NaN: not asked."""
+        logits = self.heldout.frames(row) if self.heldout and self.config.gate.frame_self_training else None
+        out = np.full(n_frames, np.nan)
+        if logits is not None:
+            middle = (np.arange(n_frames) + 0.5) * HOP
+            frame = np.floor(((middle - crop.at) * speed + crop.begin) / HOP).astype(np.int64)
+            inside = (frame >= 0) & (frame < len(logits))
+            out[inside] = logits[frame[inside]]
+        return out
 
 
 def standardise(values: np.ndarray, reference: np.ndarray) -> np.ndarray:

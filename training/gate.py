@@ -20,6 +20,7 @@ from training.composed import Composer
 from training.config import TrainingConfig
 from training.corpus import Corpus, Teacher
 from training.device import device
+from training.heldout import Heldout
 from training.networks import GateNetwork
 from training.tracking import Tracker
 from training.waves import Waves
@@ -38,6 +39,11 @@ def build_gate(config: TrainingConfig, teacher: Teacher) -> GateNetwork:
     )
 
 
+def seeds_of_members(config: TrainingConfig) -> list[int]:
+    """The seed of each member of the ensemble."""
+    return [config.seed + 1_000 * i for i in range(config.gate.members)]
+
+
 def train_gate(
     corpus: Corpus,
     waves: Waves,
@@ -47,10 +53,10 @@ def train_gate(
     config: TrainingConfig,
     *,
     synthetic: Sequence[np.ndarray] = (),
-    heldout_scores: np.ndarray | None = None,
+    heldout: Heldout | None = None,
     log: Path | None = None,
 ) -> GateNetwork:
-    """Train on ``rows`` and return the moving average of the weights, in evaluation mode, on the CPU.
+    """Train one member on ``rows``; the moving average of its weights, in evaluation mode, on the CPU.
 
     Sound is cut and augmented on the CPU; the network is where ``training.device`` says.
 
@@ -59,7 +65,7 @@ def train_gate(
     rows : indices into ``corpus.recordings``; whoever calls keeps test rows out
     rooms : impulse responses, each (n_samples,)
     synthetic : extra sounds without a cough, each (n_samples,) float32 at 16 kHz
-    heldout_scores : (n_recordings,), see ``GateClips``
+    heldout : what gates made of recordings whose source they never heard, see ``GateClips``
     log : JSON lines, one an epoch, if given
     """
     torch.set_num_threads(config.threads)
@@ -68,9 +74,7 @@ def train_gate(
     if config.gate.bfloat16:
         network.trunk.to(memory_format=torch.channels_last)  # 1.3 times faster in bfloat16
     average = copy.deepcopy(network).eval()
-    clips = GateClips(
-        corpus, waves, teacher, rows, config, synthetic=synthetic, heldout_scores=heldout_scores
-    )
+    clips = GateClips(corpus, waves, teacher, rows, config, synthetic=synthetic, heldout=heldout)
     composer = Composer(corpus, waves, rows, config)
     mixup = np.random.default_rng([config.seed, 17])
     augment = Augmenter(config.augment, rooms, seed=config.seed)

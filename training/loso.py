@@ -21,9 +21,11 @@ import numpy as np
 from training import distributed
 from training.config import TrainingConfig
 from training.corpus import Corpus
-from training.gate import train_gate
+from training.gate import seeds_of_members, train_gate
+from training.heldout import Heldout
 from training.joined import read_corpora, read_teacher
 from training.nearcoughs import near_coughs
+from training.networks import GateEnsemble
 from training.parts import N_PARTS, PARTS, deal, licensed, part_of, usable
 from training.scoring import frame_logits
 from training.stages import run_stage, stage_folder
@@ -45,36 +47,6 @@ def synthetic_sounds(config: TrainingConfig) -> list[np.ndarray]:
     if not config.gate.synthetic_share:
         return []
     return near_coughs(SYNTHETIC_SOUNDS, seed=config.seed)
-
-
-@dataclass(frozen=True)
-class Heldout:
-    """Frame logits of recordings by gates that never heard their source."""
-
-    rows: np.ndarray
-    """(n,) indices into ``Corpus.recordings``."""
-    logits: list[np.ndarray]
-    """n arrays (n_frames,) float32."""
-
-    @classmethod
-    def read(cls, folders: Sequence[Path]) -> Heldout:
-        """Join what the parts wrote."""
-        rows: list[np.ndarray] = []
-        logits: list[np.ndarray] = []
-        for folder in folders:
-            with np.load(folder / "heldout.npz", allow_pickle=False) as arrays:
-                rows.append(arrays["rows"])
-                logits += np.split(arrays["logits"].astype(np.float32), np.cumsum(arrays["frames"])[:-1])
-        return cls(np.concatenate(rows), logits)
-
-    def clip_scores(self, n_recordings: int, score_frames: int) -> np.ndarray:
-        """(n_recordings,) sigmoid of the highest mean logit; NaN where nothing was held out."""
-        out = np.full(n_recordings, np.nan)
-        kernel = np.full(score_frames, 1.0 / score_frames)
-        for row, z in zip(self.rows, self.logits, strict=True):
-            padded = np.concatenate([np.full(score_frames, -30.0), z, np.full(score_frames, -30.0)])
-            out[row] = 0.5 * (1 + np.tanh(0.5 * np.convolve(padded, kernel, "valid").max()))
-        return out
 
 
 @dataclass(frozen=True)
@@ -115,26 +87,20 @@ def _train_and_score(job: Job, folder: Path) -> None:
     teacher, waves = read_teacher(corpus), read_waves(job.waves_folder)
     rows, part = usable(corpus, config), deal(corpus, config).part
     training, scored = rows[part[rows] != job.part], rows[part[rows] == job.part]
-    scores = None
-    if job.heldout_folders:
-        heldout = Heldout.read(job.heldout_folders)
-        scores = heldout.clip_scores(len(corpus.recordings), config.gate.score_frames)
+    heldout = Heldout.read(job.heldout_folders) if job.heldout_folders else None
     rooms = [row for row in room_rows(corpus, config) if part[row] != job.part]
-    network = train_gate(
-        corpus,
-        waves,
-        teacher,
-        training,
-        [waves.samples(int(row)) for row in rooms],
-        config,
-        synthetic=synthetic_sounds(config),
-        heldout_scores=scores,
-        log=folder / "log.jsonl",
-    )
-    logits = frame_logits(network, waves, scored)
-    np.savez(
-        folder / "heldout.npz",
-        rows=scored,
-        frames=np.array([len(z) for z in logits]),
-        logits=np.concatenate(logits).astype(np.float16),
-    )
+    members = [
+        train_gate(
+            corpus,
+            waves,
+            teacher,
+            training,
+            [waves.samples(int(row)) for row in rooms],
+            config.model_copy(update={"seed": seed}),
+            synthetic=synthetic_sounds(config),
+            heldout=heldout,
+            log=folder / "log.jsonl",
+        )
+        for seed in seeds_of_members(config)
+    ]
+    Heldout(scored, frame_logits(GateEnsemble(members), waves, scored)).write(folder)

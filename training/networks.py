@@ -6,6 +6,8 @@ CPU thread on a phone or a small server.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import onnx
 import torch
 from onnx import numpy_helper
@@ -124,6 +126,29 @@ class GateNetwork(nn.Module):
         """Seconds of input either side of a frame that can change its logit (an upper bound)."""
         conv_frames = 1 + 2 + 2 + 4 * 5 + 4 * (2 + 4)  # stem, blocks at 20 and 40 ms, temporal
         return self.level.reach * FRAME_S + conv_frames * FRAME_S + 0.032
+
+
+class GateEnsemble(nn.Module):
+    """Gates trained from different seeds that listen to one front end; their mean logit.
+
+    Which sounds of a corpus it never heard a small gate takes for coughs depends on its seed more than
+    on anything else in the recipe; the mean of several depends on it less (deep ensembles,
+    Lakshminarayanan et al. 2017).
+    """
+
+    def __init__(self, members: Sequence[GateNetwork]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, wave: Tensor) -> Tensor:
+        """(batch, n_samples) -> cough logits (batch, n_samples // 640), one per 40 ms."""
+        features = self.members[0].features(wave)
+        logits = [member.cough(member.frames(features))[:, 0] for member in self.members]
+        return torch.stack(logits).mean(dim=0)
+
+    def context_s(self) -> float:
+        """Seconds of input either side of a frame that can change its logit (an upper bound)."""
+        return max(member.context_s() for member in self.members)
 
 
 class EncoderNetwork(nn.Module):

@@ -35,9 +35,10 @@ from training.config import TrainingConfig, read_config
 from training.corpus import Corpus, Teacher, corpus_path
 from training.device import device
 from training.encoder import build_encoder, train_encoder
-from training.gate import build_gate, train_gate
+from training.heldout import Heldout
 from training.joined import read_corpora, read_teacher
-from training.loso import Heldout, Job, leave_sources_out, room_rows, synthetic_sounds
+from training.loso import Job, leave_sources_out, room_rows
+from training.members import member_jobs, read_members, train_members
 from training.parts import deal, usable
 from training.stages import (
     PROJECT,
@@ -61,6 +62,7 @@ GATE_SOURCES = (
     "training.device",
     "training.distributed",
     "training.gate",
+    "training.heldout",
     "training.isolated",
     "training.joined",
     "training.nearcoughs",
@@ -89,7 +91,12 @@ def loso_jobs(
     shared: dict[str, Any],
 ) -> list[Job]:
     """One gate without each part of the sources: few epochs, one thread, labels as they are given."""
-    given = {"epochs": config.loso.epochs, "self_training": False, "label_cleaning": False}
+    given = {
+        "epochs": config.loso.epochs,
+        "self_training": False,
+        "frame_self_training": False,
+        "label_cleaning": False,
+    }
     gate = config.gate.model_copy(update=given)
     short = config.model_copy(update={"gate": gate, "threads": 1})
     inputs = {
@@ -104,10 +111,6 @@ def gate_stage(
     corpus: Corpus,
     roots: tuple[Path, ...],
     waves_folder: Path,
-    waves: Waves,
-    teacher: Teacher,
-    training: np.ndarray,
-    rooms: list[np.ndarray],
     cache: Path,
     config: TrainingConfig,
     shared: dict[str, Any],
@@ -115,41 +118,15 @@ def gate_stage(
     """The short gates without each part of the sources, then the gate; and the seconds they took."""
     jobs = loso_jobs(corpus, roots, waves_folder, cache, config, shared)
     loso_folders = leave_sources_out(jobs, processes=config.loso.processes)
-    heldout = Heldout.read(loso_folders)
-    scores = heldout.clip_scores(len(corpus.recordings), config.gate.score_frames)
-
-    gate = build_gate(config, teacher)
-    gate_folder = run_stage(
-        cache,
-        "gate",
-        {
-            **shared,
-            "config": config.gate.model_dump(exclude={"target_sensitivity", "calibration_clips_per_group"}),
-            "source": source_hash(GATE_SOURCES),
-            "heldout": [folder.name for folder in loso_folders] if config.gate.listens_to_heldout else [],
-        },
-        lambda folder: save_weights(
-            train_gate(
-                corpus,
-                waves,
-                teacher,
-                training,
-                rooms,
-                config,
-                synthetic=synthetic_sounds(config),
-                heldout_scores=scores if config.gate.listens_to_heldout else None,
-                log=folder / "log.jsonl",
-            ),
-            folder / "weights.npz",
-        ),
-        together=True,
-    )
-    load_weights(gate, gate_folder / "weights.npz")
+    inputs = {**shared, "threads": 1, "source": source_hash([*GATE_SOURCES, "training.members"])}
+    members = member_jobs(config, roots, waves_folder, cache, inputs, loso_folders)
+    processes = min(config.threads, len(members))
+    folders = train_members(members, processes=processes)
     took_s = {
         "leave_sources_out": sum(map(epochs_s, loso_folders)) / config.loso.processes,
-        "gate": epochs_s(gate_folder),
+        "gate": sum(map(epochs_s, folders)) / processes,
     }
-    return TrainedGate(gate, heldout), took_s
+    return TrainedGate(read_members(folders, members), Heldout.read(loso_folders)), took_s
 
 
 def encoder_stage(
@@ -245,9 +222,7 @@ def train(
         gate = load_bundle(keep_gate)
         took_s = {name: gate.spec.metrics["training"][f"{name}_s"] for name in ("leave_sources_out", "gate")}
     else:
-        gate, took_s = gate_stage(
-            corpus, corpus_roots, waves_folder, waves, teacher, training, rooms, cache, config, shared
-        )
+        gate, took_s = gate_stage(corpus, corpus_roots, waves_folder, cache, config, shared)
     encoder_folder = encoder_stage(corpus, waves, teacher, training, rooms, cache, config, shared)
     encoder = build_encoder(config, teacher)
     load_weights(encoder, encoder_folder / "weights.npz")

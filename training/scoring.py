@@ -7,7 +7,7 @@ import torch
 from rich.progress import track
 
 from cough.audio import SAMPLE_RATE_HZ
-from training.networks import GATE_HOP_S, GateNetwork
+from training.networks import GATE_HOP_S, GateEnsemble, GateNetwork
 from training.waves import Waves
 
 HOP = round(GATE_HOP_S * SAMPLE_RATE_HZ)
@@ -17,7 +17,7 @@ SILENT_LOGIT = -30.0
 
 
 @torch.inference_mode()
-def frame_logits(network: GateNetwork, waves: Waves, rows: np.ndarray) -> list[np.ndarray]:
+def frame_logits(network: GateNetwork | GateEnsemble, waves: Waves, rows: np.ndarray) -> list[np.ndarray]:
     """Logits of every frame of each recording, silent frames at ``SILENT_LOGIT``; float32 arrays."""
     network.eval()
     context = -(-round(network.context_s() * SAMPLE_RATE_HZ) // HOP)

@@ -10,14 +10,18 @@ from training.clips import GateClips
 from training.config import GateConfig, TrainingConfig
 from training.corpus import Corpus, Teacher
 from training.gate import train_gate
-from training.loso import Heldout
+from training.heldout import Heldout
 from training.nearcoughs import LONGEST_S, near_coughs
 from training.waves import Waves
 
 
 def clips(tiny: tuple[Corpus, Waves, Teacher], heard: np.ndarray | None, **gate: bool) -> GateClips:
+    """``heard``: (6,) probability that gates which never heard a source give its recordings."""
     config = TrainingConfig(gate=GateConfig(**gate))
-    return GateClips(*tiny, np.arange(6), config, heldout_scores=heard)
+    heldout = None
+    if heard is not None:
+        heldout = Heldout(np.arange(6), [np.full(25, np.log(p / (1 - p)), np.float32) for p in heard])
+    return GateClips(*tiny, np.arange(6), config, heldout=heldout)
 
 
 def test_heldout_scores_label_the_unlabelled_and_drop_false_coughs(

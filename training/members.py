@@ -1,0 +1,98 @@
+"""The gate that ships: its members, each trained on everything but the test fold.
+
+A member is one process of one thread: two of them use two cores twice as well as one that shares its
+work between two threads. Under ``torchrun`` and on a GPU they are trained one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from training import distributed
+from training.config import TrainingConfig
+from training.device import device
+from training.gate import build_gate, seeds_of_members, train_gate
+from training.heldout import Heldout
+from training.joined import read_corpora, read_teacher
+from training.loso import room_rows, synthetic_sounds
+from training.networks import GateEnsemble
+from training.parts import usable
+from training.stages import load_weights, run_stage, save_weights
+from training.waves import read_waves
+
+
+@dataclass(frozen=True)
+class MemberJob:
+    """One member to train; small enough to hand to a process."""
+
+    config: TrainingConfig
+    """With the member's own seed."""
+    corpus_roots: tuple[Path, ...]
+    waves_folder: Path
+    cache: Path
+    inputs: dict[str, Any]
+    heldout_folders: tuple[Path, ...]
+
+
+def member_jobs(
+    config: TrainingConfig,
+    corpus_roots: tuple[Path, ...],
+    waves_folder: Path,
+    cache: Path,
+    inputs: dict[str, Any],
+    heldout_folders: Sequence[Path],
+) -> list[MemberJob]:
+    """A job for each member."""
+    heard = tuple(heldout_folders) if config.gate.listens_to_heldout else ()
+    gate = config.gate.model_dump(exclude={"target_sensitivity", "calibration_clips_per_group", "members"})
+    jobs = []
+    for seed in seeds_of_members(config):
+        own = config.model_copy(update={"seed": seed, "threads": 1})
+        decides = {**inputs, "config": gate, "seed": seed, "heldout": [folder.name for folder in heard]}
+        jobs.append(MemberJob(own, corpus_roots, waves_folder, cache, decides, heard))
+    return jobs
+
+
+def train_members(jobs: Sequence[MemberJob], *, processes: int) -> list[Path]:
+    """Folders of the members' weights, in the order of the jobs; what is there already is not made anew."""
+    if distributed.size() > 1 or device().type != "cpu" or processes < 2:
+        return [run_member(job) for job in jobs]
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(run_member, jobs))
+
+
+def run_member(job: MemberJob) -> Path:
+    """Train one member, unless its folder is there already."""
+    return run_stage(job.cache, "gate", job.inputs, lambda folder: _train(job, folder), together=True)
+
+
+def read_members(folders: Sequence[Path], jobs: Sequence[MemberJob]) -> GateEnsemble:
+    """The gate of these folders."""
+    teacher = read_teacher(read_corpora(jobs[0].corpus_roots))
+    members = [build_gate(job.config, teacher) for job in jobs]
+    for member, folder in zip(members, folders, strict=True):
+        load_weights(member, folder / "weights.npz")
+    return GateEnsemble([member.eval() for member in members])
+
+
+def _train(job: MemberJob, folder: Path) -> None:
+    config = job.config
+    corpus = read_corpora(job.corpus_roots)
+    waves = read_waves(job.waves_folder)
+    member = train_gate(
+        corpus,
+        waves,
+        read_teacher(corpus),
+        usable(corpus, config),
+        [waves.samples(int(row)) for row in room_rows(corpus, config)],
+        config,
+        synthetic=synthetic_sounds(config),
+        heldout=Heldout.read(job.heldout_folders) if job.heldout_folders else None,
+        log=folder / "log.jsonl",
+    )
+    save_weights(member, folder / "weights.npz")
