@@ -22,7 +22,7 @@ class GateConfig(_Section):
     """Channels of a member after the stem; later blocks have 2 to 6 times as many. In multiples of 8
     a step takes no longer than with 20 (bfloat16)."""
     width_out: int = 128
-    epochs: int = 30
+    epochs: int = 24
     clips_per_epoch: int = 6400
     batch_size: int = 32
     crop_s: float = 3.0
