@@ -80,6 +80,8 @@ class Parts:
     encoder: EncoderNetwork
     roots: tuple[Path, ...]
     """The corpus' folders."""
+    encoder_from: Bundle | None = None
+    """A bundle whose encoder's weights these are, where they were not trained in this run."""
 
 
 def assemble(
@@ -122,7 +124,7 @@ def assemble(
         else "none",
         teacher_sha256=parts.teacher.sha256,
         heard=HEARD,
-        kept=_provenance(parts.gate.spec) if isinstance(parts.gate, Bundle) else {},
+        kept=_kept(parts),
     )
     draft = _bundle(contents, gate_spec, encoder_spec, record, {"gate": {}, "encoder": {}})
     metrics: dict[str, Any] = {
@@ -196,9 +198,11 @@ def _gate(parts: Parts, config: TrainingConfig) -> tuple[GateSpec, bytes, dict[s
 
 
 def _heard_by(parts: Parts) -> bytes:
-    """The list of what gate and encoder were trained on; a kept gate's own list with it."""
-    kept = read_heard(parts.gate) if isinstance(parts.gate, Bundle) else None
-    return write_heard((kept or frozenset()) | fingerprints(parts.corpus, parts.training))
+    """The list of what gate and encoder were trained on; the lists of bundles they were kept from with it."""
+    heard = fingerprints(parts.corpus, parts.training)
+    for bundle in (parts.gate, parts.encoder_from):
+        heard |= (read_heard(bundle) if isinstance(bundle, Bundle) else None) or frozenset()
+    return write_heard(heard)
 
 
 def fingerprints(corpus: Corpus, rows: np.ndarray) -> frozenset[str]:
@@ -208,19 +212,25 @@ def fingerprints(corpus: Corpus, rows: np.ndarray) -> frozenset[str]:
     return frozenset(fingerprint(decode(path).samples) for path in listened)
 
 
-def _provenance(spec: BundleSpec) -> dict[str, Any]:
-    """Where a kept gate came from."""
+def _kept(parts: Parts) -> dict[str, Any]:
+    """Where a gate or an encoder came from that this run did not train."""
+    kept = {}
+    if isinstance(parts.gate, Bundle):
+        kept["gate"] = _provenance(parts.gate.spec, "gate", ("gate", "loso", "augment"))
+    if parts.encoder_from is not None:
+        kept["encoder"] = _provenance(parts.encoder_from.spec, "encoder", ("encoder", "augment"))
+    return kept
+
+
+def _provenance(spec: BundleSpec, part: str, sections: tuple[str, ...]) -> dict[str, Any]:
+    """The run that trained a part of a bundle, which may have been kept there too."""
     record = spec.training
-    sections = {name: record.config[name] for name in ("gate", "loso", "augment") if name in record.config}
-    return {
-        "gate": {
-            "bundle_id": spec.bundle_id,
-            "code_version": record.code_version,
-            "data_hash": record.data_hash,
-            "seed": record.seed,
-            "config": sections,
-        },
-        **record.kept,
+    return dict(record.kept.get(part, {})) or {
+        "bundle_id": spec.bundle_id,
+        "code_version": record.code_version,
+        "data_hash": record.data_hash,
+        "seed": record.seed,
+        "config": {name: record.config[name] for name in sections if name in record.config},
     }
 
 

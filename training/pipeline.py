@@ -4,6 +4,7 @@
     make train CORPORA=prepared/esc50,prepared/coswara     # one like it from what you downloaded, in runs/own
     python -m training.pipeline --licences open --out runs/open      # without non-commercial sources
     python -m training.pipeline --keep-gate cough/models/default --out runs/new   # encoder and heads anew
+    python -m training.pipeline --keep-encoder cough/models/default               # gate and heads anew
     python -m training.pipeline --set gate.epochs=1 --set gate.clips_per_epoch=320 \\
         --set loso.epochs=1 --set encoder.epochs=1 --out runs/tiny             # a tiny one, in minutes
 
@@ -39,6 +40,7 @@ from training.heldout import Heldout
 from training.joined import read_corpora, read_teacher
 from training.loso import Job, leave_sources_out, room_rows
 from training.members import member_jobs, read_members, train_members
+from training.networks import unfold_encoder
 from training.parts import deal, usable
 from training.stages import (
     PROJECT,
@@ -194,6 +196,7 @@ def train(
     cache: Path,
     out: Path,
     keep_gate: Path | None = None,
+    keep_encoder: Path | None = None,
 ) -> Path:
     """Run every stage and put the bundle at ``out``, replacing what was there as the last step.
 
@@ -201,6 +204,7 @@ def train(
     ----------
     corpus_roots : prepared corpora; several are read as one (``training.joined``)
     keep_gate : a bundle whose gate is taken as it is; its training stages are left out then
+    keep_encoder : a bundle whose encoder's weights are taken and exported anew; likewise
 
     Raises
     ------
@@ -223,16 +227,21 @@ def train(
         took_s = {name: gate.spec.metrics["training"][f"{name}_s"] for name in ("leave_sources_out", "gate")}
     else:
         gate, took_s = gate_stage(corpus, corpus_roots, waves_folder, cache, config, shared)
-    encoder_folder = encoder_stage(corpus, waves, teacher, training, rooms, cache, config, shared)
-    encoder = build_encoder(config, teacher)
-    load_weights(encoder, encoder_folder / "weights.npz")
+    encoder_from = None if keep_encoder is None else load_bundle(keep_encoder)
+    if encoder_from is not None:
+        encoder = unfold_encoder(encoder_from.contents[encoder_from.spec.encoder.file])
+        took_s["encoder"] = encoder_from.spec.metrics["training"]["encoder_s"]
+    else:
+        encoder_folder = encoder_stage(corpus, waves, teacher, training, rooms, cache, config, shared)
+        encoder = build_encoder(config, teacher)
+        load_weights(encoder, encoder_folder / "weights.npz")
+        took_s["encoder"] = epochs_s(encoder_folder)
 
     if distributed.rank() > 0:
         distributed.wait()
         return out
-    parts = Parts(corpus, waves, teacher, training, gate, encoder, corpus_roots)
+    parts = Parts(corpus, waves, teacher, training, gate, encoder, corpus_roots, encoder_from)
     partial = out.with_name(f".{out.name}.partial{os.getpid()}")
-    took_s["encoder"] = epochs_s(encoder_folder)
     assemble(parts, config, code=version_at_start, libraries=libraries(), took_s=took_s, out=partial)
     if out.exists():
         shutil.rmtree(out)
@@ -254,6 +263,9 @@ def main() -> None:
         "--keep-gate", type=Path, metavar="BUNDLE", help="take the gate of this bundle as it is"
     )
     parser.add_argument(
+        "--keep-encoder", type=Path, metavar="BUNDLE", help="take the weights of this bundle's encoder"
+    )
+    parser.add_argument(
         "--corpus", metavar="DIR[,DIR]", default=str(corpus_path()), help="prepared corpora, read as one"
     )
     parser.add_argument("--cache", type=Path, default=PROJECT / ".cache")
@@ -270,6 +282,7 @@ def main() -> None:
             cache=arguments.cache,
             out=arguments.out,
             keep_gate=arguments.keep_gate,
+            keep_encoder=arguments.keep_encoder,
         )
     except errors.CoughError as error:
         parser.exit(1, f"{error.code}: {error}\n")

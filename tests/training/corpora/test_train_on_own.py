@@ -13,6 +13,8 @@ import pytest
 
 from cough import errors
 from cough.bundle import load_bundle
+from cough.encoder import Encoder
+from cough.gate import CoughEvent
 from cough.screener import Screener
 from tests.conftest import EXAMPLES
 from tests.training.corpora.layouts import covid19_cough
@@ -57,22 +59,29 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return root / "esc50", root / "covid19_cough"
 
 
-def train(out: Path, *corpora: Path) -> subprocess.CompletedProcess[str]:
+def train(out: Path, *corpora: Path, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     """What ``make train CORPORA=...`` runs, tiny."""
     settings = [part for one in TINY for part in ("--set", one)]
     command = [
         sys.executable, "-m", "training.pipeline", "--corpus", ",".join(map(str, corpora)),
-        "--cache", str(out.parent / "cache"), "--out", str(out), *settings,
+        "--cache", str(out.parent / "cache"), "--out", str(out), *settings, *options,
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=PROJECT)
 
 
-def test_two_downloads_become_a_bundle_that_screens(prepared: tuple[Path, Path], tmp_path: Path) -> None:
-    done = train(tmp_path / "bundle", *prepared)
+@pytest.fixture(scope="module")
+def trained(prepared: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of both miniatures."""
+    out = tmp_path_factory.mktemp("trained") / "bundle"
+    done = train(out, *prepared)
     assert done.returncode == 0, done.stderr
     assert "no covid19 from" in done.stdout
-    spec = load_bundle(tmp_path / "bundle").spec
+    return out
+
+
+def test_two_downloads_become_a_bundle_that_screens(prepared: tuple[Path, Path], trained: Path) -> None:
+    spec = load_bundle(trained).spec
     assert spec.conditions == ()
     assert spec.training.teacher == "none"
     assert sum(spec.training.licences.values()) == 120 + 4
@@ -80,10 +89,26 @@ def test_two_downloads_become_a_bundle_that_screens(prepared: tuple[Path, Path],
     assert fold_5["coughs"] >= 10
     assert fold_5["mn04_auroc"] is None
     assert 0 <= fold_5["auroc"] <= 1
-    result = Screener(tmp_path / "bundle").screen(EXAMPLES / "synthetic_cough.m4a")
+    result = Screener(trained).screen(EXAMPLES / "synthetic_cough.m4a")
     assert 0 <= result.cough_score <= 1
     text = json.dumps(spec.model_dump(mode="json"), allow_nan=False)
     assert str(prepared[0]) not in text
+
+
+def test_gate_and_encoder_of_a_bundle_are_kept_and_where_they_came_from(
+    prepared: tuple[Path, Path], trained: Path, tmp_path: Path
+) -> None:
+    again = tmp_path / "again"
+    done = train(again, *prepared, options=("--keep-gate", str(trained), "--keep-encoder", str(trained)))
+    assert done.returncode == 0, done.stderr
+    old, new = load_bundle(trained), load_bundle(again)
+    assert new.contents["gate.onnx"] == old.contents["gate.onnx"]
+    assert new.spec.training.kept["gate"]["bundle_id"] == old.spec.bundle_id
+    assert new.spec.training.kept["encoder"]["bundle_id"] == old.spec.bundle_id
+    noise = 0.1 * np.random.default_rng(0).standard_normal(16_000).astype(np.float32)
+    events = [CoughEvent(start_s=0.0, end_s=1.0, score=1.0)]
+    ours = [Encoder(bundle).embed(noise, events) for bundle in (old, new)]
+    np.testing.assert_allclose(*ours, atol=1e-5)
 
 
 def test_what_is_too_little_is_said_before_anything_is_decoded(
