@@ -39,10 +39,10 @@ from training.stages import PROJECT, code_version, source_hash
 from training.waves import read_waves
 
 RESULTS = PROJECT / "training" / "results" / "gate"
-SMALL = ["gate.epochs=3"]
+SMALL = ["gate.epochs=3", "gate.members=1"]
 JUDGED_PARTS = (0, 1)
 """Call centre and Telegram; phone coughs of 0.3 s; each with speech and other sounds of its own."""
-_NO_RELABEL = ["gate.self_training=false", "gate.label_cleaning=false"]
+_NO_RELABEL = [f"gate.{k}=false" for k in ("self_training", "frame_self_training", "label_cleaning")]
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,16 @@ class Variant:
 
 VARIANTS = (
     Variant("as labelled", _NO_RELABEL, "no self-training and no label cleaning; round one"),
-    Variant("full", [], "the recipe as shipped"),
+    Variant("full", [], "the recipe as shipped, but for one member"),
     Variant("full, another seed", ["seed=7"], "what chance alone changes"),
     Variant("no self-training", ["gate.self_training=false"], "unlabelled clips: only what mn04 is firm on"),
     Variant("no label cleaning", ["gate.label_cleaning=false"], "every clip labelled cough is learnt from"),
+    Variant(
+        "no frame self-training",
+        ["gate.frame_self_training=false"],
+        "inside coughs only the frames that mn04 hears",
+    ),
+    Variant("two members", ["gate.members=2"], "the mean logit of two seeds, as shipped"),
     Variant("no logit distillation", ["gate.teacher_logit_loss=0.0"], "mn04's 82 class logits not imitated"),
     Variant("no embedding distillation", ["gate.teacher_embedding_loss=0.0"], "nor mn04's embeddings"),
     Variant(
