@@ -14,6 +14,7 @@ from cough.messages import NOTICE
 from cough.screener import Model
 from cough.wire import Metadata, Problem
 from serving import problems
+from serving.admission import Admission
 from serving.idempotency import Idempotency
 from serving.keys import Keys
 from serving.limits import BodyLimit
@@ -26,6 +27,9 @@ from serving.settings import Settings
 from serving.trace import Trace
 from serving.uploads import UNUSED_HEADER
 from serving.worker import WorkerConfig
+
+UPLOADS = frozenset({"/v1/screenings", "/v1/gate"})
+"""Addresses that keep a worker busy."""
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -71,6 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router)
     _describe(app)
     # The last added is the outermost.
+    app.add_middleware(Admission, pool=service.pool, paths=UPLOADS)
     app.add_middleware(
         BodyLimit,
         max_bytes=settings.max_bytes,

@@ -18,7 +18,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -91,12 +91,13 @@ class _Job:
 
 
 class Pool:
-    """Start it in a running loop, ``await run(...)`` from any task of that loop, close it.
+    """Start it in a running loop, ``submit`` from any task of that loop, close it.
 
     Attributes
     ----------
     warm : workers that can take jobs
     busy : jobs in workers
+    waiting : jobs that no worker has taken yet
     job_s : recent mean seconds of a job in a worker
     """
 
@@ -109,7 +110,7 @@ class Pool:
         on_loss: Callable[[Loss], None] = lambda loss: None,
     ) -> None:
         self.config = config
-        self.warm = self.busy = 0
+        self.warm = self.busy = self.waiting = 0
         self.job_s = 0.1
         self._worker_config = worker
         self._bundle_sha256 = bundle_sha256
@@ -119,11 +120,6 @@ class Pool:
         self._workers: set[_Worker] = set()
         self._failing = False
         """The last attempt to start a worker failed."""
-
-    @property
-    def waiting(self) -> int:
-        """Jobs in the queue."""
-        return self._jobs.qsize()
 
     @property
     def ready(self) -> bool:
@@ -158,10 +154,11 @@ class Pool:
     def _turn_away(self) -> None:
         """Nobody will take the jobs that wait."""
         while not self._jobs.empty():
+            self.waiting -= 1
             _fail(self._jobs.get_nowait(), Busy(math.ceil(_MAX_PAUSE_S)))
 
     def check_room(self, n_jobs: int = 1) -> None:
-        """Raise ``Busy`` where ``run`` would; asked before a body is read."""
+        """Raise ``Busy`` where ``submit`` would; asked before a body is read."""
         if not self.warm and self._failing:
             raise Busy(math.ceil(_MAX_PAUSE_S))
         wait_s = self.expected_wait_s
@@ -175,25 +172,30 @@ class Pool:
         ahead = self.waiting + self.busy - max(1, self.warm) + 1
         return max(0, ahead) * self.job_s / max(1, self.warm)
 
-    async def run(
-        self, task: str, data: bytes, asked: dict[str, Any] | None = None, *, admitted: bool = False
-    ) -> Frame:
-        """Have a worker do a job.
+    def submit(
+        self, task: str, recordings: Sequence[bytes], asked: dict[str, Any] | None = None
+    ) -> list[asyncio.Future[Frame]]:
+        """Queue a job for each recording: all of them, or none.
 
-        A caller that is cancelled leaves the queue; a job already begun is finished for nobody.
-        ``admitted``: it is one of several for which ``check_room`` was asked.
+        At once, so that a crowd that asks in one turn of the event loop is counted one by one. An
+        answer that is cancelled leaves the queue; a job already begun is finished for nobody. An
+        answer may raise ``WorkerLost`` (the worker crashed, or was ended because it took too long),
+        ``WorkerFailed`` (a defect of this service) or ``Busy`` (no worker is left).
 
         Raises
         ------
         Busy : too much waits already
-        WorkerLost : the worker crashed, or was ended because it took too long
-        WorkerFailed : a defect of this service
         """
-        if not admitted:
-            self.check_room()
-        job = _Job(task, data, asked or {}, asyncio.get_running_loop().create_future())
+        self.check_room(len(recordings))
+        loop = asyncio.get_running_loop()
+        jobs = [_Job(task, data, asked or {}, loop.create_future()) for data in recordings]
+        for job in jobs:
+            self._queue(job)
+        return [job.answer for job in jobs]
+
+    def _queue(self, job: _Job) -> None:
+        self.waiting += 1
         self._jobs.put_nowait(job)
-        return await job.answer
 
     async def _keep(self, worker: _Worker | None) -> None:
         """See to it that there is a worker, for ever."""
@@ -237,6 +239,7 @@ class Pool:
             job = await self._next_job(worker)
             if job is None:
                 return "idle"
+            self.waiting -= 1
             if job.answer.done():  # its caller has gone
                 continue
             self.busy += 1
@@ -255,7 +258,7 @@ class Pool:
                 if job.begun:
                     _fail(job, WorkerLost("crashed"))
                     return "crashed"
-                self._jobs.put_nowait(job)
+                self._queue(job)
                 return "idle"
             finally:
                 self.busy -= 1

@@ -209,12 +209,12 @@ def test_a_worker_may_not_take_all_memory(bundle: Bundle) -> None:
         try:
             for _ in range(2):
                 try:
-                    frame = await pool.run("screen", bytes(128 << 20))
+                    frame = await pool.submit("screen", [bytes(128 << 20)])[0]
                 except WorkerLost as error:
                     assert error.loss in ("crashed", "exhausted")
                 else:
                     assert frame.head["kind"] == "exhausted"
-            assert (await pool.run("screen", b"no audio")).head["code"] == "not_audio"
+            assert (await pool.submit("screen", [b"no audio"])[0]).head["code"] == "not_audio"
         finally:
             await pool.close()
 
