@@ -14,8 +14,9 @@ from collections.abc import Collection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.facts import facts_of
-from serving.pool import Busy, Pool
+from serving.pool import Pool
 from serving.problems import Refused, response
+from serving.room import Busy
 
 _PAUSE_S = (0.5, 1.5)
 """Drawn anew for each: a crowd that was refused at once must not come back at once."""

@@ -21,6 +21,7 @@ from serving.limits import BodyLimit
 from serving.metrics import Metrics
 from serving.pool import Pool, PoolConfig
 from serving.rates import Rates
+from serving.room import Room
 from serving.routes import docs, gate, models, operation, page, screenings
 from serving.service import Service
 from serving.settings import Settings
@@ -102,9 +103,6 @@ def _build(settings: Settings) -> Service:
     pool = Pool(
         PoolConfig(
             size=settings.workers,
-            max_waiting=settings.max_waiting,
-            max_wait_s=settings.max_wait_s,
-            max_wait_jobs=settings.max_wait_jobs,
             job_s=settings.job_s,
             start_s=settings.start_s,
         ),
@@ -115,10 +113,15 @@ def _build(settings: Settings) -> Service:
             job_s=settings.job_s,
             memory_bytes=settings.worker_memory_bytes,
         ),
+        room=Room(
+            max_waiting=settings.max_waiting,
+            max_wait_s=settings.max_wait_s,
+            max_wait_jobs=settings.max_wait_jobs,
+        ),
         bundle_sha256=bundle.sha256,
         on_loss=metrics.lost,
     )
-    metrics.watch(pool)
+    metrics.watch(pool.room)
     return Service(
         settings=settings,
         spec=bundle.spec,

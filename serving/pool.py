@@ -17,7 +17,6 @@ import logging
 import math
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -25,6 +24,7 @@ from typing import Any, Literal, TypeAlias
 from cough.errors import BundleError
 from serving import frames
 from serving.frames import BrokenFrame, Frame
+from serving.room import Busy, Room
 from serving.worker import WorkerConfig
 
 log = logging.getLogger("cough.serving")
@@ -54,25 +54,11 @@ class Unstarted(BundleError):
     code = "bundle_unusable"
 
 
-class Busy(Exception):
-    """The queue is full, or the wait in it would be too long."""
-
-    def __init__(self, retry_after_s: int) -> None:
-        super().__init__(retry_after_s)
-        self.retry_after_s = retry_after_s
-
-
 @dataclass(frozen=True, kw_only=True)
 class PoolConfig:
-    """How many workers, and how much may wait for them."""
+    """How many workers, and how long they have."""
 
     size: int
-    max_waiting: int
-    """Jobs that wait at most."""
-    max_wait_s: float
-    """A job is turned away when it would, by recent times, wait longer for a worker."""
-    max_wait_jobs: float = math.inf
-    """The same in jobs: 1 lets as many wait as there are workers."""
     job_s: float
     """A worker that takes longer over a job is ended."""
     start_s: float = 60.0
@@ -91,27 +77,19 @@ class _Job:
 
 
 class Pool:
-    """Start it in a running loop, ``submit`` from any task of that loop, close it.
-
-    Attributes
-    ----------
-    warm : workers that can take jobs
-    busy : jobs in workers
-    waiting : jobs that no worker has taken yet
-    job_s : recent mean seconds of a job in a worker
-    """
+    """Start it in a running loop, ``submit`` from any task of that loop, close it."""
 
     def __init__(
         self,
         config: PoolConfig,
         worker: WorkerConfig,
         *,
+        room: Room,
         bundle_sha256: str,
         on_loss: Callable[[Loss], None] = lambda loss: None,
     ) -> None:
         self.config = config
-        self.warm = self.busy = self.waiting = 0
-        self.job_s = 0.1
+        self.room = room
         self._worker_config = worker
         self._bundle_sha256 = bundle_sha256
         self._on_loss = on_loss
@@ -124,7 +102,7 @@ class Pool:
     @property
     def ready(self) -> bool:
         """Whether any worker can take jobs."""
-        return self.warm > 0
+        return self.room.warm > 0
 
     @property
     def pids(self) -> list[int]:
@@ -154,23 +132,17 @@ class Pool:
     def _turn_away(self) -> None:
         """Nobody will take the jobs that wait."""
         while not self._jobs.empty():
-            self.waiting -= 1
+            self.room.waiting -= 1
             _fail(self._jobs.get_nowait(), Busy(math.ceil(_MAX_PAUSE_S)))
 
-    def check_room(self, n_jobs: int = 1) -> None:
+    def check_room(self) -> None:
         """Raise ``Busy`` where ``submit`` would; asked before a body is read."""
-        if not self.warm and self._failing:
-            raise Busy(math.ceil(_MAX_PAUSE_S))
-        wait_s = self.expected_wait_s
-        longest_s = min(self.config.max_wait_s, self.config.max_wait_jobs * self.job_s)
-        if self.waiting + n_jobs > self.config.max_waiting or wait_s > longest_s:
-            raise Busy(max(1, math.ceil(wait_s)))
+        self._check_workers()
+        self.room.check()
 
-    @property
-    def expected_wait_s(self) -> float:
-        """Seconds that a new job would wait for a worker, by the recent mean time of jobs."""
-        ahead = self.waiting + self.busy - max(1, self.warm) + 1
-        return max(0, ahead) * self.job_s / max(1, self.warm)
+    def _check_workers(self) -> None:
+        if not self.ready and self._failing:
+            raise Busy(math.ceil(_MAX_PAUSE_S))
 
     def submit(
         self, task: str, recordings: Sequence[bytes], asked: dict[str, Any] | None = None
@@ -186,16 +158,13 @@ class Pool:
         ------
         Busy : too much waits already
         """
-        self.check_room(len(recordings))
+        self._check_workers()
+        self.room.enter(len(recordings))
         loop = asyncio.get_running_loop()
         jobs = [_Job(task, data, asked or {}, loop.create_future()) for data in recordings]
         for job in jobs:
-            self._queue(job)
+            self._jobs.put_nowait(job)
         return [job.answer for job in jobs]
-
-    def _queue(self, job: _Job) -> None:
-        self.waiting += 1
-        self._jobs.put_nowait(job)
 
     async def _keep(self, worker: _Worker | None) -> None:
         """See to it that there is a worker, for ever."""
@@ -207,7 +176,7 @@ class Pool:
                 self._failing = True
                 log.error("worker cannot start: %s", error)
                 self._on_loss("unstarted")
-                if not self.warm:
+                if not self.ready:
                     self._turn_away()
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _MAX_PAUSE_S)
@@ -215,11 +184,11 @@ class Pool:
             pause_s = 0.1
             self._failing = False
             loss: Loss | None = None
-            self.warm += 1
+            self.room.warm += 1
             try:
                 loss = await self._feed(worker)
             finally:
-                self.warm -= 1
+                self.room.warm -= 1
                 self._workers.discard(worker)
                 await worker.end(at_once=loss is not None)
             log.warning("worker replaced: %s", loss)
@@ -239,15 +208,13 @@ class Pool:
             job = await self._next_job(worker)
             if job is None:
                 return "idle"
-            self.waiting -= 1
-            if job.answer.done():  # its caller has gone
-                continue
-            self.busy += 1
-            began = time.monotonic()
+            began = self.room.begin()
             try:
+                if job.answer.done():  # its caller has gone
+                    continue
                 async with asyncio.timeout(self.config.job_s):
                     frame = await worker.do(job)
-                self.job_s += 0.1 * (time.monotonic() - began - self.job_s)
+                self.room.learn(began)
                 _settle(job, frame)
                 if frame.head["kind"] == "exhausted":
                     return "exhausted"
@@ -258,10 +225,11 @@ class Pool:
                 if job.begun:
                     _fail(job, WorkerLost("crashed"))
                     return "crashed"
-                self._queue(job)
+                self.room.waiting += 1
+                self._jobs.put_nowait(job)
                 return "idle"
             finally:
-                self.busy -= 1
+                self.room.end(began)
 
     async def _next_job(self, worker: _Worker) -> _Job | None:
         """The next job, or None when the worker dies before there is one."""

@@ -16,9 +16,10 @@ from serving.frames import Frame
 from serving.idempotency import Idempotency
 from serving.keys import Keys
 from serving.metrics import Metrics
-from serving.pool import Busy, Pool, WorkerFailed, WorkerLost
+from serving.pool import Pool, WorkerFailed, WorkerLost
 from serving.problems import Refused
 from serving.rates import Rates
+from serving.room import Busy
 from serving.settings import Settings
 
 

@@ -81,8 +81,9 @@ class Settings(BaseSettings):
     max_wait_s: Annotated[float, Field(gt=0)] = 1.0
     """A recording that would, by recent times, wait longer for a worker is turned away with 503."""
     max_wait_jobs: Annotated[float, Field(gt=0)] = 1.0
-    """The same in recordings: at 1 as many may wait as there are workers, so that what is accepted past
-    capacity takes about twice what it takes alone. More lets crowds wait instead of asking again."""
+    """The same in recordings: at 1 as many may wait as there are workers. While more than a quarter of recent
+    callers are turned away, half of that, less what the recordings in workers have taken: what is accepted
+    past capacity then takes 1.5 times what it takes alone. More lets crowds wait instead of asking again."""
 
     rate: str = "120/minute"
     """Uploads per key, or per address without one, in any such window; ``off`` for no limit."""
