@@ -6,9 +6,9 @@ wait. With ``max_wait_jobs`` 1 as many may wait as there are workers: two client
 ask again at once are never turned away, and are answered in twice the time that one alone takes.
 
 While a crowd is turned away anyway, the wait is bounded by half as much, and counted from what the
-recordings in the workers have taken already. The workers stay as busy, and what is accepted takes
-1.5 instead of 2 times as long as alone. There is a crowd while more than a quarter of recent callers
-were turned away; below capacity there is none, so nobody meets this bound.
+recordings in the workers have taken already: there is always somebody to come in as a worker is
+nearly done, so the workers stay busy. There is a crowd while more than a quarter of recent callers
+were turned away; few callers too many are none, and do not meet this bound.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ class Room:
         longest_s = min(self.max_wait_s, self.max_wait_jobs * self.job_s)
         crowd = self._turned_away > _CROWD
         if (
-            self.waiting + n_jobs > self.max_waiting
+            # A queue that is empty takes any one caller's: how many those are is bounded elsewhere.
+            (self.waiting and self.waiting + n_jobs > self.max_waiting)
             or self.expected_wait_s > longest_s
             or (crowd and self._remaining_wait_s > longest_s / 2)
         ):

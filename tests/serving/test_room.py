@@ -98,13 +98,21 @@ def test_a_crowd_is_soon_forgotten() -> None:
 
 def test_recordings_of_one_caller_enter_together_or_not_at_all() -> None:
     room = Room(max_waiting=4, max_wait_s=60, warm=1)
+    room.enter(1)
     with pytest.raises(Busy):
-        room.enter(5)
-    assert room.waiting == 0
-    room.enter(4)
+        room.enter(4)
+    assert room.waiting == 1
+    room.enter(3)
     assert room.waiting == 4
     with pytest.raises(Busy):
         room.check()
+
+
+def test_an_empty_queue_takes_all_recordings_of_one_caller() -> None:
+    """They would be turned away at every try otherwise."""
+    room = Room(max_waiting=2, max_wait_s=60, warm=1)
+    room.enter(8)
+    assert room.waiting == 8
 
 
 def test_retry_after_is_the_wait() -> None:
