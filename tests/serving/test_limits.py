@@ -159,6 +159,23 @@ def test_a_full_queue_is_503_and_what_was_accepted_is_answered(tight: Running) -
     assert send(tight).status_code == 200
 
 
+def test_who_is_turned_away_has_not_used_up_a_request() -> None:
+    with serve(quiet(max_wait_jobs=1.0, job_s=120.0, deadline_s=120.0, rate="3/minute")) as running:
+        room = running.service.pool.room
+        with ThreadPoolExecutor(2) as threads:
+            with held_still(running.service.pool):
+                first = threads.submit(send, running)
+                until(lambda: room.busy == 1)
+                second = threads.submit(send, running)
+                until(lambda: room.waiting == 1)
+                assert_problem(send(running), 503, "overloaded")
+            assert first.result().status_code == second.result().status_code == 200
+        assert send(running).status_code == 200
+        assert_problem(send(running), 429, "rate_limited")
+        counted = httpx.get(f"{running.url}/metrics").text
+    assert 'cough_requests_total{code="overloaded",route="/v1/screenings",status="503"} 1.0' in counted
+
+
 def test_past_the_deadline_is_504() -> None:
     with serve(quiet(deadline_s=1.0, job_s=120.0)) as running, held_still(running.service.pool):
         began = time.monotonic()
