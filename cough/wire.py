@@ -56,11 +56,12 @@ class Metadata(_Wire):
     age: int | None = Field(default=None, ge=0, le=120)
     """Years."""
     sex: Literal["female", "male", "other"] | None = None
-    symptoms: Symptoms = Symptoms()
+    symptoms: Symptoms | None = None
 
     def answers(self) -> SymptomAnswers:
         """As the library takes them."""
-        return SymptomAnswers(age=self.age, sex=self.sex, **self.symptoms.model_dump())
+        symptoms = {} if self.symptoms is None else self.symptoms.model_dump()
+        return SymptomAnswers(age=self.age, sex=self.sex, **symptoms)
 
 
 class GateAnswer(_Wire):

@@ -47,12 +47,11 @@ async def caller(
 async def admitted(
     service: Annotated[Service, Depends(Service.of)], who: Annotated[str, Depends(caller)]
 ) -> str:
-    """A caller who may use a worker now.
+    """A caller who has not asked too often.
 
     Raises
     ------
-    Refused : ``rate_limited`` or ``overloaded``
+    Refused : ``rate_limited``
     """
     await service.rates.admit(who)
-    await service.check_room()
     return who

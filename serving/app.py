@@ -14,18 +14,23 @@ from cough.messages import NOTICE
 from cough.screener import Model
 from cough.wire import Metadata, Problem
 from serving import problems
+from serving.admission import Admission
 from serving.idempotency import Idempotency
 from serving.keys import Keys
 from serving.limits import BodyLimit
 from serving.metrics import Metrics
 from serving.pool import Pool, PoolConfig
 from serving.rates import Rates
+from serving.room import Room
 from serving.routes import docs, gate, models, operation, page, screenings
 from serving.service import Service
 from serving.settings import Settings
 from serving.trace import Trace
 from serving.uploads import UNUSED_HEADER
 from serving.worker import WorkerConfig
+
+UPLOADS = frozenset({"/v1/screenings", "/v1/gate"})
+"""Addresses that keep a worker busy."""
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -71,6 +76,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router)
     _describe(app)
     # The last added is the outermost.
+    app.add_middleware(Admission, pool=service.pool, paths=UPLOADS)
     app.add_middleware(
         BodyLimit,
         max_bytes=settings.max_bytes,
@@ -97,9 +103,6 @@ def _build(settings: Settings) -> Service:
     pool = Pool(
         PoolConfig(
             size=settings.workers,
-            max_waiting=settings.max_waiting,
-            max_wait_s=settings.max_wait_s,
-            max_wait_jobs=settings.max_wait_jobs,
             job_s=settings.job_s,
             start_s=settings.start_s,
         ),
@@ -110,10 +113,15 @@ def _build(settings: Settings) -> Service:
             job_s=settings.job_s,
             memory_bytes=settings.worker_memory_bytes,
         ),
+        room=Room(
+            max_waiting=settings.max_waiting,
+            max_wait_s=settings.max_wait_s,
+            max_wait_jobs=settings.max_wait_jobs,
+        ),
         bundle_sha256=bundle.sha256,
         on_loss=metrics.lost,
     )
-    metrics.watch(pool)
+    metrics.watch(pool.room)
     return Service(
         settings=settings,
         spec=bundle.spec,

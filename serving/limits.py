@@ -1,4 +1,4 @@
-"""Limits on request bodies, enforced while bytes arrive; FastAPI has none."""
+"""Limits on request bodies, enforced while bytes arrive, also on their sum and their time."""
 
 from __future__ import annotations
 

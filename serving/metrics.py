@@ -13,7 +13,8 @@ from prometheus_client import (
 )
 
 from serving.facts import Facts
-from serving.pool import Loss, Pool
+from serving.pool import Loss
+from serving.room import Room
 
 _SECONDS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _BYTES = tuple(float(4**n * 1024) for n in range(8))
@@ -54,13 +55,13 @@ class Metrics:
         self._held = Gauge("cough_held_bytes", "Bodies in memory.", registry=registry)
         self._redis = Counter("cough_redis_failures", "Times that memory took over.", registry=registry)
 
-    def watch(self, pool: Pool) -> None:
-        """Read the pool's state whenever it is asked for."""
+    def watch(self, room: Room) -> None:
+        """Read the queue's state whenever it is asked for."""
         for name, text, read in (
-            ("cough_workers_warm", "Workers that can take recordings.", lambda: pool.warm),
-            ("cough_workers_busy", "Recordings in workers.", lambda: pool.busy),
-            ("cough_queue_waiting", "Recordings that wait for a worker.", lambda: pool.waiting),
-            ("cough_queue_wait_seconds", "Wait that the next would have.", lambda: pool.expected_wait_s),
+            ("cough_workers_warm", "Workers that can take recordings.", lambda: room.warm),
+            ("cough_workers_busy", "Recordings in workers.", lambda: room.busy),
+            ("cough_queue_waiting", "Recordings that wait for a worker.", lambda: room.waiting),
+            ("cough_queue_wait_seconds", "Wait that the next would have.", lambda: room.expected_wait_s),
         ):
             Gauge(name, text, registry=self.registry).set_function(read)
 

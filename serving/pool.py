@@ -17,14 +17,14 @@ import logging
 import math
 import os
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from cough.errors import BundleError
 from serving import frames
 from serving.frames import BrokenFrame, Frame
+from serving.room import Busy, Room
 from serving.worker import WorkerConfig
 
 log = logging.getLogger("cough.serving")
@@ -54,25 +54,11 @@ class Unstarted(BundleError):
     code = "bundle_unusable"
 
 
-class Busy(Exception):
-    """The queue is full, or the wait in it would be too long."""
-
-    def __init__(self, retry_after_s: int) -> None:
-        super().__init__(retry_after_s)
-        self.retry_after_s = retry_after_s
-
-
 @dataclass(frozen=True, kw_only=True)
 class PoolConfig:
-    """How many workers, and how much may wait for them."""
+    """How many workers, and how long they have."""
 
     size: int
-    max_waiting: int
-    """Jobs that wait at most."""
-    max_wait_s: float
-    """A job is turned away when it would, by recent times, wait longer for a worker."""
-    max_wait_jobs: float = math.inf
-    """The same in jobs: 1 lets as many wait as there are workers."""
     job_s: float
     """A worker that takes longer over a job is ended."""
     start_s: float = 60.0
@@ -91,26 +77,19 @@ class _Job:
 
 
 class Pool:
-    """Start it in a running loop, ``await run(...)`` from any task of that loop, close it.
-
-    Attributes
-    ----------
-    warm : workers that can take jobs
-    busy : jobs in workers
-    job_s : recent mean seconds of a job in a worker
-    """
+    """Start it in a running loop, ``submit`` from any task of that loop, close it."""
 
     def __init__(
         self,
         config: PoolConfig,
         worker: WorkerConfig,
         *,
+        room: Room,
         bundle_sha256: str,
         on_loss: Callable[[Loss], None] = lambda loss: None,
     ) -> None:
         self.config = config
-        self.warm = self.busy = 0
-        self.job_s = 0.1
+        self.room = room
         self._worker_config = worker
         self._bundle_sha256 = bundle_sha256
         self._on_loss = on_loss
@@ -121,14 +100,9 @@ class Pool:
         """The last attempt to start a worker failed."""
 
     @property
-    def waiting(self) -> int:
-        """Jobs in the queue."""
-        return self._jobs.qsize()
-
-    @property
     def ready(self) -> bool:
         """Whether any worker can take jobs."""
-        return self.warm > 0
+        return self.room.warm > 0
 
     @property
     def pids(self) -> list[int]:
@@ -158,42 +132,39 @@ class Pool:
     def _turn_away(self) -> None:
         """Nobody will take the jobs that wait."""
         while not self._jobs.empty():
+            self.room.waiting -= 1
             _fail(self._jobs.get_nowait(), Busy(math.ceil(_MAX_PAUSE_S)))
 
-    def check_room(self, n_jobs: int = 1) -> None:
-        """Raise ``Busy`` where ``run`` would; asked before a body is read."""
-        if not self.warm and self._failing:
+    def check_room(self) -> None:
+        """Raise ``Busy`` where ``submit`` would; asked before a body is read."""
+        self._check_workers()
+        self.room.check()
+
+    def _check_workers(self) -> None:
+        if not self.ready and self._failing:
             raise Busy(math.ceil(_MAX_PAUSE_S))
-        wait_s = self.expected_wait_s
-        longest_s = min(self.config.max_wait_s, self.config.max_wait_jobs * self.job_s)
-        if self.waiting + n_jobs > self.config.max_waiting or wait_s > longest_s:
-            raise Busy(max(1, math.ceil(wait_s)))
 
-    @property
-    def expected_wait_s(self) -> float:
-        """Seconds that a new job would wait for a worker, by the recent mean time of jobs."""
-        ahead = self.waiting + self.busy - max(1, self.warm) + 1
-        return max(0, ahead) * self.job_s / max(1, self.warm)
+    def submit(
+        self, task: str, recordings: Sequence[bytes], asked: dict[str, Any] | None = None
+    ) -> list[asyncio.Future[Frame]]:
+        """Queue a job for each recording: all of them, or none.
 
-    async def run(
-        self, task: str, data: bytes, asked: dict[str, Any] | None = None, *, admitted: bool = False
-    ) -> Frame:
-        """Have a worker do a job.
-
-        A caller that is cancelled leaves the queue; a job already begun is finished for nobody.
-        ``admitted``: it is one of several for which ``check_room`` was asked.
+        At once, so that a crowd that asks in one turn of the event loop is counted one by one. An
+        answer that is cancelled leaves the queue; a job already begun is finished for nobody. An
+        answer may raise ``WorkerLost`` (the worker crashed, or was ended because it took too long),
+        ``WorkerFailed`` (a defect of this service) or ``Busy`` (no worker is left).
 
         Raises
         ------
         Busy : too much waits already
-        WorkerLost : the worker crashed, or was ended because it took too long
-        WorkerFailed : a defect of this service
         """
-        if not admitted:
-            self.check_room()
-        job = _Job(task, data, asked or {}, asyncio.get_running_loop().create_future())
-        self._jobs.put_nowait(job)
-        return await job.answer
+        self._check_workers()
+        self.room.enter(len(recordings))
+        loop = asyncio.get_running_loop()
+        jobs = [_Job(task, data, asked or {}, loop.create_future()) for data in recordings]
+        for job in jobs:
+            self._jobs.put_nowait(job)
+        return [job.answer for job in jobs]
 
     async def _keep(self, worker: _Worker | None) -> None:
         """See to it that there is a worker, for ever."""
@@ -205,7 +176,7 @@ class Pool:
                 self._failing = True
                 log.error("worker cannot start: %s", error)
                 self._on_loss("unstarted")
-                if not self.warm:
+                if not self.ready:
                     self._turn_away()
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _MAX_PAUSE_S)
@@ -213,11 +184,11 @@ class Pool:
             pause_s = 0.1
             self._failing = False
             loss: Loss | None = None
-            self.warm += 1
+            self.room.warm += 1
             try:
                 loss = await self._feed(worker)
             finally:
-                self.warm -= 1
+                self.room.warm -= 1
                 self._workers.discard(worker)
                 await worker.end(at_once=loss is not None)
             log.warning("worker replaced: %s", loss)
@@ -237,14 +208,13 @@ class Pool:
             job = await self._next_job(worker)
             if job is None:
                 return "idle"
-            if job.answer.done():  # its caller has gone
-                continue
-            self.busy += 1
-            began = time.monotonic()
+            began = self.room.begin()
             try:
+                if job.answer.done():  # its caller has gone
+                    continue
                 async with asyncio.timeout(self.config.job_s):
                     frame = await worker.do(job)
-                self.job_s += 0.1 * (time.monotonic() - began - self.job_s)
+                self.room.learn(began)
                 _settle(job, frame)
                 if frame.head["kind"] == "exhausted":
                     return "exhausted"
@@ -255,10 +225,11 @@ class Pool:
                 if job.begun:
                     _fail(job, WorkerLost("crashed"))
                     return "crashed"
+                self.room.waiting += 1
                 self._jobs.put_nowait(job)
                 return "idle"
             finally:
-                self.busy -= 1
+                self.room.end(began)
 
     async def _next_job(self, worker: _Worker) -> _Job | None:
         """The next job, or None when the worker dies before there is one."""

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import logging
 import uuid
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cough.wire import Problem
+from serving.facts import facts_of
 from serving.problems import CATALOGUE, MEDIA_TYPE
+
+log = logging.getLogger("cough.serving")
+
+_CODE = "malformed_http"
 
 
 def timed_protocol(header_s: float) -> type[H11Protocol]:
@@ -49,23 +54,26 @@ def timed_protocol(header_s: float) -> type[H11Protocol]:
                 self.transport.close()
 
         def send_400_response(self, msg: str) -> None:
-            request_id = uuid.uuid4().hex
-            status, detail = CATALOGUE["malformed_http"]
-            body = Problem(
-                title="Bad Request",
-                status=status,
-                detail=detail,
-                code="malformed_http",
-                request_id=request_id,
+            # A request that broke off in its body has a log line to come, under the id it has already.
+            under_way = self.cycle is not None and not self.cycle.response_complete
+            request_id = facts_of(dict(self.cycle.scope)).request_id if under_way else ""
+            if not request_id:
+                request_id = uuid.uuid4().hex
+                log.info("request", extra={"fields": {"id": request_id, "status": 400, "code": _CODE}})
+            status, detail = CATALOGUE[_CODE]
+            problem = Problem(
+                title="Bad Request", status=status, detail=detail, code=_CODE, request_id=request_id
             )
+            body = problem.model_dump_json().encode()
             headers = [
                 ("content-type", MEDIA_TYPE),
+                ("content-length", str(len(body))),
                 ("x-request-id", request_id),
                 ("connection", "close"),
             ]
             for event in (
                 h11.Response(status_code=status, headers=headers, reason="Bad Request"),
-                h11.Data(data=json.dumps(body.model_dump()).encode()),
+                h11.Data(data=body),
                 h11.EndOfMessage(),
             ):
                 self.transport.write(self.conn.send(event) or b"")

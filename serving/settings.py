@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from limits import parse as parse_rate
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -51,8 +53,8 @@ class Settings(BaseSettings):
     """File of API keys (``cough keys new``), read again whenever it changes. None: no keys are asked for."""
     allow_no_keys: bool = False
     """Also answer callers without a key, on any address, limited by their address."""
-    cors_origins: tuple[str, ...] = ()
-    """Origins whose pages may call the service, such as ``["https://app.example.org"]``."""
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins whose pages may call the service: a list, or separated by commas; ``*`` for all."""
     trusted_proxies: str = ""
     """Addresses or networks whose ``X-Forwarded-For`` is believed, separated by commas; ``*`` for all."""
 
@@ -81,8 +83,9 @@ class Settings(BaseSettings):
     max_wait_s: Annotated[float, Field(gt=0)] = 1.0
     """A recording that would, by recent times, wait longer for a worker is turned away with 503."""
     max_wait_jobs: Annotated[float, Field(gt=0)] = 1.0
-    """The same in recordings: at 1 as many may wait as there are workers, so that what is accepted past
-    capacity takes about twice what it takes alone. More lets crowds wait instead of asking again."""
+    """The same in recordings: at 1 as many may wait as there are workers. While more than a quarter of recent
+    callers are turned away, half of that, less what the recordings in workers have taken already, so that
+    what is accepted waits little. More lets crowds wait instead of asking again."""
 
     rate: str = "120/minute"
     """Uploads per key, or per address without one, in any such window; ``off`` for no limit."""
@@ -95,6 +98,16 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """One line a request is ``info``."""
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _are_origins(cls, given: object) -> object:
+        """As browsers send them: one that ends in a slash would never match."""
+        if isinstance(given, str):
+            given = json.loads(given) if given.lstrip().startswith("[") else given.split(",")
+        if isinstance(given, list | tuple):
+            return [one.strip().rstrip("/") if isinstance(one, str) else one for one in given]
+        return given
 
     @field_validator("rate")
     @classmethod
@@ -138,7 +151,10 @@ class _TomlFile(TomlConfigSettingsSource):
         named = os.environ.get("COUGH_CONFIG")
         if named and not Path(named).is_file():
             raise ValueError(f"COUGH_CONFIG: there is no file {named}")
-        super().__init__(settings_cls, Path(named or CONFIG_FILE))
+        try:
+            super().__init__(settings_cls, Path(named or CONFIG_FILE))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+            raise ValueError(f"{named or CONFIG_FILE}: {error}") from error
 
     def __call__(self) -> dict[str, Any]:
         given = super().__call__()

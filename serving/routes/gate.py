@@ -32,5 +32,5 @@ async def gate_recording(
     The encoder never runs and no condition is looked at.
     """
     facts = facts_of(request.scope)
-    (frame,) = await service.measure_all("gate", [recording], facts)
+    (frame,) = await service.measure("gate", [recording], facts)
     return answered(only(frame), facts)

@@ -28,18 +28,20 @@ class Ready(BaseModel):
     workers_warm: int
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 async def healthz() -> Alive:
     """The process is alive."""
     return Alive()
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses=documented("not_ready"))
 async def readyz(service: Annotated[Service, Depends(Service.of)]) -> Ready:
     """The bundle was verified, by the service and by each worker that loaded it, and a worker is warm."""
     if not service.pool.ready:
         raise Refused("not_ready", headers={"Retry-After": "2"})
-    return Ready(bundle_id=service.spec.bundle_id, workers_warm=service.pool.warm)
+    return Ready(bundle_id=service.spec.bundle_id, workers_warm=service.pool.room.warm)
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})

@@ -74,7 +74,7 @@ async def create_screening(
     facts = facts_of(request.scope)
 
     async def work() -> str:
-        frames = await service.measure_all("screen", upload.recordings, facts, upload.asked())
+        frames = await service.measure("screen", upload.recordings, facts, upload.asked())
         if len(frames) == 1:
             return only(frames[0])
         return _several(request, frames, service.spec.conditions)

@@ -22,6 +22,7 @@ from cough.bundle import DEFAULT_BUNDLE, Bundle
 from serving.app import create_app
 from serving.frames import BrokenFrame, Frame, encode, receive
 from serving.pool import Pool, PoolConfig, Unstarted, WorkerLost
+from serving.room import Room
 from serving.worker import WorkerConfig
 from tests.cough.test_audio import wav
 from tests.serving.conftest import Running, quiet, serve
@@ -35,7 +36,7 @@ JOB_S = 5.0
 def pair() -> Iterator[Running]:
     """Two workers, each with 5 s for a recording."""
     with serve(quiet(workers=2, job_s=JOB_S)) as running:
-        until(lambda: running.service.pool.warm == 2, 60)
+        until(lambda: running.service.pool.room.warm == 2, 60)
         yield running
 
 
@@ -43,7 +44,7 @@ def pair() -> Iterator[Running]:
 def all_warm(request: pytest.FixtureRequest) -> None:
     if "pair" in request.fixturenames:
         pool = request.getfixturevalue("pair").service.pool
-        until(lambda: pool.warm == 2, 60)
+        until(lambda: pool.room.warm == 2, 60)
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +74,12 @@ def test_a_worker_killed_in_the_middle_costs_its_recording_only(pair: Running, s
     pool = pair.service.pool
     with ThreadPoolExecutor(5) as threads:
         doomed = threads.submit(httpx.post, f"{pair.url}/v1/screenings", files={"file": slow}, timeout=120)
-        until(lambda: pool.busy == 1)
+        until(lambda: pool.room.busy == 1)
         victim = kill_in_the_middle(pool)
         others = [threads.submit(send, pair) for _ in range(4)]
         assert_problem(doomed.result(), 422, "decoder_failed")
         assert [job.result().status_code for job in others] == [200] * 4
-    until(lambda: pool.warm == 2)
+    until(lambda: pool.room.warm == 2)
     assert victim not in pool.pids
     assert send(pair).status_code == 200
 
@@ -91,7 +92,7 @@ def test_a_job_that_its_worker_never_began_goes_to_another(pair: Running) -> Non
         for pid in (victim, other):
             os.kill(pid, signal.SIGSTOP)
         jobs = [threads.submit(send, pair) for _ in range(4)]
-        until(lambda: pool.busy == 2 and pool.waiting == 2)
+        until(lambda: pool.room.busy == 2 and pool.room.waiting == 2)
         os.kill(victim, signal.SIGKILL)
         os.kill(other, signal.SIGCONT)
         assert [job.result().status_code for job in jobs] == [200] * 4
@@ -107,7 +108,7 @@ def test_a_worker_that_hangs_is_replaced(pair: Running) -> None:
     assert codes == [200, 200, 200, 422]
     assert_problem(next(a for a in answers if a.status_code == 422), 422, "decoder_timeout")
     assert hung not in pool.pids
-    until(lambda: pool.warm == 2, 60)
+    until(lambda: pool.room.warm == 2, 60)
 
 
 def test_a_worker_that_dies_idle_costs_nothing(pair: Running) -> None:
@@ -116,7 +117,7 @@ def test_a_worker_that_dies_idle_costs_nothing(pair: Running) -> None:
     for pid in victims:
         os.kill(pid, signal.SIGKILL)
     assert send(pair).status_code == 200
-    until(lambda: pool.warm == 2)
+    until(lambda: pool.room.warm == 2)
     assert not set(victims) & set(pool.pids)
     assert 'cough_workers_lost_total{why="idle"}' in httpx.get(f"{pair.url}/metrics").text
 
@@ -154,7 +155,7 @@ def test_a_client_that_leaves_before_its_answer_leaves_no_trace(pair: Running, s
     for _ in range(4):
         with socket.create_connection((where.hostname, where.port), timeout=20) as sock:
             sock.sendall(head.encode() + slow)
-    until(lambda: pool.busy == pool.waiting == 0)
+    until(lambda: pool.room.busy == pool.room.waiting == 0)
     assert send(pair).status_code == 200
 
 
@@ -190,11 +191,15 @@ def worker_config(**given: object) -> WorkerConfig:
     return WorkerConfig.model_validate({**defaults, "memory_bytes": 1 << 30, **given})
 
 
+def patient() -> Room:
+    return Room(max_waiting=4, max_wait_s=60)
+
+
 def test_another_bundle_than_at_the_start_is_refused() -> None:
     async def scenario() -> None:
-        config = PoolConfig(size=1, max_waiting=4, max_wait_s=1, job_s=5)
+        config = PoolConfig(size=1, job_s=5)
         with pytest.raises(Unstarted):
-            await Pool(config, worker_config(), bundle_sha256="0" * 64).start()
+            await Pool(config, worker_config(), room=patient(), bundle_sha256="0" * 64).start()
 
     asyncio.run(scenario())
 
@@ -203,18 +208,19 @@ def test_a_worker_may_not_take_all_memory(bundle: Bundle) -> None:
     """With no address space to add, the recording is refused; the pool goes on."""
 
     async def scenario() -> None:
-        config = PoolConfig(size=1, max_waiting=4, max_wait_s=60, job_s=20)
-        pool = Pool(config, worker_config(memory_bytes=1 << 20), bundle_sha256=bundle.sha256)
+        config = PoolConfig(size=1, job_s=20)
+        worker = worker_config(memory_bytes=1 << 20)
+        pool = Pool(config, worker, room=patient(), bundle_sha256=bundle.sha256)
         await pool.start()
         try:
             for _ in range(2):
                 try:
-                    frame = await pool.run("screen", bytes(128 << 20))
+                    frame = await pool.submit("screen", [bytes(128 << 20)])[0]
                 except WorkerLost as error:
                     assert error.loss in ("crashed", "exhausted")
                 else:
                     assert frame.head["kind"] == "exhausted"
-            assert (await pool.run("screen", b"no audio")).head["code"] == "not_audio"
+            assert (await pool.submit("screen", [b"no audio"])[0]).head["code"] == "not_audio"
         finally:
             await pool.close()
 

@@ -149,14 +149,31 @@ def test_a_full_queue_is_503_and_what_was_accepted_is_answered(tight: Running) -
     with ThreadPoolExecutor(2) as threads:
         with held_still(pool):
             first = threads.submit(send, tight)
-            until(lambda: pool.busy == 1)
+            until(lambda: pool.room.busy == 1)
             second = threads.submit(send, tight)
-            until(lambda: pool.waiting == 1)
+            until(lambda: pool.room.waiting == 1)
             refused = send(tight)
         assert_problem(refused, 503, "overloaded")
         assert int(refused.headers["retry-after"]) >= 1
         assert first.result().status_code == second.result().status_code == 200
     assert send(tight).status_code == 200
+
+
+def test_who_is_turned_away_has_not_used_up_a_request() -> None:
+    with serve(quiet(max_wait_jobs=1.0, job_s=120.0, deadline_s=120.0, rate="3/minute")) as running:
+        room = running.service.pool.room
+        with ThreadPoolExecutor(2) as threads:
+            with held_still(running.service.pool):
+                first = threads.submit(send, running)
+                until(lambda: room.busy == 1)
+                second = threads.submit(send, running)
+                until(lambda: room.waiting == 1)
+                assert_problem(send(running), 503, "overloaded")
+            assert first.result().status_code == second.result().status_code == 200
+        assert send(running).status_code == 200
+        assert_problem(send(running), 429, "rate_limited")
+        counted = httpx.get(f"{running.url}/metrics").text
+    assert 'cough_requests_total{code="overloaded",route="/v1/screenings",status="503"} 1.0' in counted
 
 
 def test_past_the_deadline_is_504() -> None:
@@ -171,17 +188,17 @@ def test_past_the_deadline_is_504() -> None:
 
 def test_the_wait_that_is_expected_is_bounded(tight: Running) -> None:
     pool = tight.service.pool
-    usual, pool.job_s = pool.job_s, 1_000.0
+    usual, pool.room.job_s = pool.room.job_s, 1_000.0
     try:
         with ThreadPoolExecutor(1) as threads, held_still(pool):
             threads.submit(send, tight)
-            until(lambda: pool.busy == 1)
+            until(lambda: pool.room.busy == 1)
             refused = send(tight)
         assert_problem(refused, 503, "overloaded")
         assert int(refused.headers["retry-after"]) == 1_000
     finally:
-        until(lambda: pool.busy == 0)
-        pool.job_s = usual
+        until(lambda: pool.room.busy == 0)
+        pool.room.job_s = usual
 
 
 def test_a_recording_that_is_refused_early_is_not_read(tight: Running) -> None:
@@ -189,9 +206,9 @@ def test_a_recording_that_is_refused_early_is_not_read(tight: Running) -> None:
     pool = tight.service.pool
     with ThreadPoolExecutor(2) as threads, held_still(pool):
         threads.submit(send, tight)
-        until(lambda: pool.busy == 1)
+        until(lambda: pool.room.busy == 1)
         threads.submit(send, tight)
-        until(lambda: pool.waiting == 1)
+        until(lambda: pool.room.waiting == 1)
         with connection(tight) as sock:
             sock.sendall(HEAD + b"Content-Length: 100000\r\nExpect: 100-continue\r\n\r\n")
             came = answer(sock)

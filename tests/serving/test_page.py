@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -306,7 +307,7 @@ def test_german_is_chosen_by_the_browser_or_the_person(browser: Browser, url: st
 @needs_browser
 @pytest.mark.parametrize("state", STATES if _missing is None else [])
 def test_every_state_is_accessible_and_fits(browser: Browser, url: str, state: str) -> None:
-    """axe finds nothing in either theme, and a phone of 360 px need not scroll sideways."""
+    """axe finds nothing in either theme, and a phone of 360 px need not scroll sideways in any language."""
     from axe_playwright_python.sync_playwright import Axe
 
     options: dict[str, Any] = {"size": PHONE, "bypass_csp": True}  # for axe's own script alone
@@ -316,10 +317,11 @@ def test_every_state_is_accessible_and_fits(browser: Browser, url: str, state: s
             person.page.emulate_media(color_scheme=theme)
             found = Axe().run(person.page)
             assert found.violations_count == 0, found.generate_report()
-        for size in (PHONE, DESKTOP):
+        for language, size in itertools.product(CATALOGUE, (PHONE, DESKTOP)):
+            person.page.locator("#language").select_option(language)
             person.page.set_viewport_size(size)
             wide = person.page.evaluate("() => document.documentElement.scrollWidth")
-            assert wide <= size["width"]
+            assert wide <= size["width"], language
         loads = [c for c in person.complaints if FAILED_LOAD in c]
         assert person.complaints == (loads if state in FAILING_STATES else [])
 
