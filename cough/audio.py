@@ -16,7 +16,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, BinaryIO, TypeAlias, cast
+from typing import IO, BinaryIO, TypeAlias, cast
 
 import av
 import av.container
@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict
 from cough import container, errors
 from cough.mixer import SAMPLE_RATE_HZ as SAMPLE_RATE_HZ
 from cough.mixer import Float32 as Float32
-from cough.mixer import Mixer
+from cough.mixer import Mixer, planes
 
 AudioSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]"
 
@@ -280,28 +280,40 @@ class _Mixed:
 
     def pieces(self, frames: Iterator[av.AudioFrame], limits: DecodeLimits) -> Iterator[Float32]:
         mixer: Mixer | None = None
+        kind: tuple[int, int, str] | None = None
+        # Gathered in C: Python's share of a 20 ms packet would cost more than mixing and resampling it.
+        gathered = av.AudioFifo()
         decoded_s = 0.0
         for frame in frames:
-            n_channels = len(frame.layout.channels)
-            if mixer is None or (frame.sample_rate, n_channels) != (mixer.rate_hz, mixer.channels):
+            this = (frame.sample_rate, frame.layout.nb_channels, frame.format.name)
+            if mixer is None or this != kind:
                 _check_rate(frame.sample_rate, limits)
-                _check_channels(n_channels, limits)
+                _check_channels(frame.layout.nb_channels, limits)
                 if mixer is None:
-                    self.rate_hz, self.channels = frame.sample_rate, n_channels
+                    self.rate_hz, self.channels = this[:2]
                 else:
-                    yield from self._finished(mixer)
-                mixer = Mixer(frame.sample_rate, n_channels)
+                    yield from self._finished(mixer, gathered)
+                kind, mixer, gathered = this, Mixer(*this[:2]), av.AudioFifo()
             seconds = frame.samples / frame.sample_rate
             decoded_s += seconds
             if decoded_s > limits.max_seconds + 1e-6:  # adding up frames rounds
                 raise _too_long(limits)
-            if frame.pts is not None and frame.time_base:
-                self.end_s = max(self.end_s, float(frame.pts * frame.time_base) + seconds)
-            yield from self._counted(mixer.push(_planes(frame, n_channels)))
+            if frame.time is not None:
+                self.end_s = max(self.end_s, frame.time + seconds)
+            frame.pts = None  # the queue would refuse gaps
+            gathered.write(frame)
+            if gathered.samples >= frame.sample_rate:
+                yield from self._mixed(mixer, gathered)
         if mixer is not None:
-            yield from self._finished(mixer)
+            yield from self._finished(mixer, gathered)
 
-    def _finished(self, mixer: Mixer) -> Iterator[Float32]:
+    def _mixed(self, mixer: Mixer, gathered: av.AudioFifo) -> Iterator[Float32]:
+        frame = gathered.read()  # all of it
+        if frame is not None:
+            yield from self._counted(mixer.push(planes(frame)))
+
+    def _finished(self, mixer: Mixer, gathered: av.AudioFifo) -> Iterator[Float32]:
+        yield from self._mixed(mixer, gathered)
         yield from self._counted(mixer.flush())
         self.duration_s += mixer.seconds
         self.clipped_fraction = max(self.clipped_fraction, mixer.clipped_fraction)
@@ -310,22 +322,6 @@ class _Mixed:
         self.n_samples += len(piece)
         if len(piece):
             yield piece
-
-
-_SAMPLE_TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
-
-
-def _planes(frame: av.AudioFrame, channels: int) -> npt.NDArray[Any]:
-    """A frame's samples as they are, (n_channels, n); a copy, because FFmpeg reuses its buffers.
-
-    Spelled out because ``AudioFrame.to_ndarray`` costs more than decoding a 20 ms Opus packet.
-    """
-    dtype = np.dtype(_SAMPLE_TYPES[frame.format.name.removesuffix("p")])
-    n = frame.samples
-    planes = [np.frombuffer(memoryview(plane), dtype) for plane in frame.planes]
-    if frame.format.is_planar:
-        return np.array([plane[:n] for plane in planes])
-    return planes[0][: n * channels].reshape(n, channels).T.copy()
 
 
 def _frames(

@@ -32,8 +32,10 @@ def fingerprint(samples: Float32) -> str:
     # A hash of the samples would differ with the last bit of one of them. Levels of 32 parts in steps of
     # 0.1 dB tell recordings apart, and last bits change none of them but once in thousands of recordings.
     edges = np.linspace(0, len(samples), _PARTS + 1).astype(np.int64)
-    energy = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=np.float64))])[edges]
-    power = np.maximum(np.diff(energy), 0.0) / np.maximum(np.diff(edges), 1)
+    lengths = np.diff(edges)
+    # Of an empty part, ``reduceat`` gives what comes after it.
+    energy = np.add.reduceat(np.append(np.square(samples, dtype=np.float64), 0.0), edges[:-1])
+    power = np.where(lengths > 0, energy, 0.0) / np.maximum(lengths, 1)
     if not power.any():
         return ""
     steps = np.round(10 * np.log10(power + 1e-9) / _STEP_DB).astype("<i4")

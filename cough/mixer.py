@@ -1,9 +1,10 @@
-"""Any channels at any rate to float32 mono 16 kHz, about a second at a time."""
+"""Any channels at any rate to float32 mono 16 kHz, piece by piece."""
 
 from __future__ import annotations
 
 from typing import Any, TypeAlias, cast
 
+import av
 import numpy as np
 import numpy.typing as npt
 import soxr
@@ -17,15 +18,29 @@ _CEILING = 0.985
 """Share of full scale from which a sample counts as clipped."""
 
 
+_SAMPLE_TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
+
+
+def planes(frame: av.AudioFrame) -> npt.NDArray[Any]:
+    """A frame's samples as they are, (n_channels, n); no copy where there is one channel.
+
+    Spelled out because ``AudioFrame.to_ndarray`` takes eight planes for nine.
+    """
+    dtype = np.dtype(_SAMPLE_TYPES[frame.format.name.removesuffix("p")])
+    n, channels = frame.samples, frame.layout.nb_channels
+    if frame.format.is_planar:
+        arrays = [np.frombuffer(memoryview(plane), dtype, n) for plane in frame.planes[:channels]]
+        return arrays[0][None] if channels == 1 else np.array(arrays)
+    return np.frombuffer(memoryview(frame.planes[0]), dtype, n * channels).reshape(n, channels).T
+
+
 class Mixer:
-    """Averages channels and resamples about a second at a time, so that little is ever held."""
+    """Averages channels and resamples. About a second at a time is quick, and little is ever held."""
 
     def __init__(self, rate_hz: int, channels: int) -> None:
         self.rate_hz = rate_hz
         self.channels = channels
         self._loud = self._seen = 0
-        self._pending: list[npt.NDArray[Any]] = []
-        self._pending_samples = 0
         self._resampler = (
             None
             if rate_hz == SAMPLE_RATE_HZ
@@ -33,12 +48,8 @@ class Mixer:
         )
 
     def push(self, chunk: npt.NDArray[Any]) -> Float32:
-        """(n_channels, n) of the source's type and rate in; (m,) at 16 kHz out, m often 0."""
-        self._pending.append(chunk)
-        self._pending_samples += chunk.shape[1]
-        if self._pending_samples < self.rate_hz:
-            return np.zeros(0, np.float32)
-        return self._resample(last=False)
+        """(n_channels, n) of the source's type and rate in; (m,) at 16 kHz out, m perhaps 0."""
+        return self._resample(self._mix(chunk), last=False)
 
     @property
     def clipped_fraction(self) -> float:
@@ -52,27 +63,27 @@ class Mixer:
 
     def flush(self) -> Float32:
         """What is left; the mixer is spent afterwards."""
-        return self._resample(last=True)
+        return self._resample(np.zeros(0, np.float32), last=True)
 
-    def _resample(self, *, last: bool) -> Float32:
-        nothing = np.zeros(0, np.float32)
-        mono = self._mix(np.concatenate(self._pending, axis=1)) if self._pending else nothing
-        self._pending, self._pending_samples = [], 0
+    def _resample(self, mono: Float32, *, last: bool) -> Float32:
         if self._resampler is None:
             return mono
         return cast(Float32, self._resampler.resample_chunk(mono, last=last))
 
     def _mix(self, chunk: npt.NDArray[Any]) -> Float32:
         samples = _to_float(chunk)
-        # Lossy codecs decode flat tops to something around full scale, on either side of it.
-        self._loud += int((np.abs(samples) >= _CEILING).sum())
         self._seen += samples.size
         # In float64: the mean of two float32 extremes must not overflow.
         mono = samples[0] if self.channels == 1 else samples.mean(axis=0, dtype=np.float64)
-        if not np.isfinite(mono).all():
-            raise errors.NonFiniteSamples("The recording holds NaN or infinite samples.")
-        # What players do with float files beyond full scale; also keeps the resampler finite.
-        return np.asarray(np.clip(mono, -1.0, 1.0), np.float32)
+        peak = max(samples.max(initial=0.0), -samples.min(initial=0.0))
+        if not peak < _CEILING:  # NaN is not, either
+            # Lossy codecs decode flat tops to something around full scale, on either side of it.
+            self._loud += int((np.abs(samples) >= _CEILING).sum())
+            if not np.isfinite(mono).all():
+                raise errors.NonFiniteSamples("The recording holds NaN or infinite samples.")
+            # What players do with float files beyond full scale; also keeps the resampler finite.
+            mono = np.clip(mono, -1.0, 1.0)
+        return np.asarray(mono, np.float32)
 
 
 def _to_float(array: npt.NDArray[Any]) -> Float32:
@@ -84,4 +95,4 @@ def _to_float(array: npt.NDArray[Any]) -> Float32:
         full_scale = np.float32(-float(np.iinfo(array.dtype).min))
         return np.asarray(array.astype(np.float32) / full_scale, np.float32)
     with np.errstate(over="ignore"):  # a double beyond float32 becomes inf and is refused later
-        return array.astype(np.float32)
+        return array.astype(np.float32, copy=False)

@@ -212,13 +212,14 @@ def _bandwidth_hz(samples: Float32) -> float:
     are taken above 200 Hz, because a rumble must not hide it.
     """
     size = 512
-    whole = samples[: max(1, len(samples) // size) * size].astype(np.float64)
+    whole = samples[: max(1, len(samples) // size) * size]
     frames = np.pad(whole, (0, -len(whole) % size)).reshape(-1, size)
-    power = np.square(np.abs(np.fft.rfft(frames * np.hanning(size), axis=1)))
-    bands = power[:, 1:].reshape(len(power), -1, 4).mean(axis=2)
-    bands[:, :_RUMBLE_BANDS] = 0.0
-    loudness = bands.sum(axis=1)
-    if loudness.sum() <= size * 1e-12:
+    spectrum = np.fft.rfft(frames * np.hanning(size), axis=1)[:, 1:]
+    power = np.square(spectrum.real) + np.square(spectrum.imag)
+    power[:, : 4 * _RUMBLE_BANDS] = 0.0
+    loudness = power.sum(axis=1)
+    if loudness.sum() <= 4 * size * 1e-12:
         return 0.0
-    mean = (bands * loudness[:, None]).sum(axis=0) / loudness.sum()
+    # Not by BLAS: it would start threads for this.
+    mean = np.einsum("i,ij->j", loudness, power).reshape(-1, 4).mean(axis=1)
     return float((np.flatnonzero(mean > mean.max() * 1e-5)[-1] + 1) * 125.0)

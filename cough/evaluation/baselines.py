@@ -36,13 +36,13 @@ def level_statistics(samples: Float32) -> npt.NDArray[np.float64]:
     """
     x = samples.astype(np.float64)
     size = 512
-    padded = np.pad(x, (0, -len(x) % size))
-    spectrum = (
-        np.square(np.abs(np.fft.rfft(padded.reshape(-1, size) * np.hanning(size)))).mean(axis=0) + 1e-14
-    )
+    frames = np.pad(x, (0, -len(x) % size)).reshape(-1, size)
+    transformed = np.fft.rfft(frames * np.hanning(size))
+    spectrum = (np.square(transformed.real) + np.square(transformed.imag)).mean(axis=0) + 1e-14
     roll_off_bin = int(np.searchsorted(np.cumsum(spectrum), 0.85 * spectrum.sum()))
     blocks = np.pad(x, (0, -len(x) % 400)).reshape(-1, 400)
     levels = 10 * np.log10(np.square(blocks).mean(axis=1) + 1e-12)
+    quiet, loud = np.quantile(levels, (0.05, 0.95))
     return np.array(
         [
             len(x) / SAMPLE_RATE_HZ,
@@ -50,7 +50,7 @@ def level_statistics(samples: Float32) -> npt.NDArray[np.float64]:
             20 * np.log10(np.abs(x).max(initial=0.0) + 1e-9),
             10 * (np.log10(spectrum).mean() - np.log10(spectrum.mean())),
             roll_off_bin * SAMPLE_RATE_HZ / size,
-            np.quantile(levels, 0.95) - np.quantile(levels, 0.05),
+            loud - quiet,
         ]
     )
 

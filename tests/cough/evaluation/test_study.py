@@ -122,6 +122,20 @@ def test_an_increment_over_a_comparator_is_found_and_noise_is_not(tmp_path: Path
     assert all(c["p_audio_adds_holm"] > 0.01 for c in none["comparators"])
 
 
+def test_subgroups_by_language_where_the_manifest_has_it(tmp_path: Path) -> None:
+    predictions, manifest = world(tmp_path, audio=1.5)
+    rows = pd.read_csv(manifest)
+    rows["language"] = np.where(np.arange(N) % 2, "pt", "")
+    rows.to_csv(manifest, index=False)
+    answer = evaluate(join(predictions, Manifest.open(manifest)))["conditions"]["covid19"]
+    found = {g["value"]: g for g in answer["subgroups"] if g["column"] == "language"}
+    assert {word: g["n_positive"] + g["n_negative"] for word, g in found.items()} == {
+        "pt": N // 2,
+        "not stated": N // 2,
+    }
+    assert all(g["auroc"]["low"] > 0.5 for g in found.values())
+
+
 def test_people_of_the_training_are_a_leak(tmp_path: Path) -> None:
     predictions, manifest = world(tmp_path, audio=2.0)
     table = join(predictions, Manifest.open(manifest))
