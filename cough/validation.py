@@ -118,12 +118,12 @@ def validate(
     return sorted(problems, key=lambda p: p.line)
 
 
-def write_fixed(manifest: Manifest, problems: list[Problem], target: Path) -> tuple[int, int]:
-    """Write a new csv with what can be mended mended and the rest left out; (mended, left out) lines.
+def check_fix(manifest: Manifest, target: Path) -> None:
+    """Refuse before hours of listening what could not be written after them.
 
     Raises
     ------
-    ManifestInvalid : ``target`` exists, or the manifest is a folder without a csv
+    ManifestInvalid : ``target`` exists or is elsewhere, or the manifest is a folder without a csv
     """
     if target.exists():
         raise errors.ManifestInvalid(f"{target} exists; a fixed manifest is only ever a new file.")
@@ -133,6 +133,16 @@ def write_fixed(manifest: Manifest, problems: list[Problem], target: Path) -> tu
         raise errors.ManifestInvalid(
             "The new file must be beside the old one, since paths are relative to it."
         )
+
+
+def write_fixed(manifest: Manifest, problems: list[Problem], target: Path) -> tuple[int, int]:
+    """Write a new csv with what can be mended mended and the rest left out; (mended, left out) lines.
+
+    Raises
+    ------
+    ManifestInvalid : as ``check_fix``
+    """
+    check_fix(manifest, target)
     by_line: dict[int, list[Problem]] = defaultdict(list)
     for problem in problems:
         by_line[problem.line].append(problem)

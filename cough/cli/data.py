@@ -88,11 +88,13 @@ def validate(
 ) -> None:
     """Find missing files, wrong durations, copies, leaks between splits, unknown codes; exit 1 if any."""
     from cough.manifest import Manifest
+    from cough.validation import check_fix, write_fixed
     from cough.validation import validate as find
-    from cough.validation import write_fixed
 
     with common.usage_errors():
         manifest = Manifest.open(source)
+        if fix is not None:
+            check_fix(manifest, fix)
         model = None if no_audio else load_bundle(bundle)
         with common.progress() as bar:
             task = bar.add_task("validating", total=len(manifest))
