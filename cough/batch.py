@@ -13,11 +13,12 @@ import json
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +68,8 @@ class Run(BaseModel):
         ManifestError, BundleError
         """
         opened, loaded = Manifest.open(manifest), load_bundle(bundle)
-        rows = len(opened)
+        # Every line is read as a run would read it: a bad cell in the last must not cost days of screening.
+        rows = sum(1 for _ in opened.rows())
         if not rows:
             raise errors.ManifestInvalid("The manifest names no recording.")
         return cls(
@@ -229,7 +231,15 @@ _row_deadline_s = 0.0
 
 def _start_worker(bundle: str | None, row_deadline_s: float) -> None:
     global _screener, _row_deadline_s
+    threading.Thread(target=_leave_with_the_parent, daemon=True).start()
     _screener, _row_deadline_s = Screener(bundle), row_deadline_s
+
+
+def _leave_with_the_parent() -> None:
+    """A worker whose run was killed would wait for its next shard for ever: siblings keep the queue open."""
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def screen_shard(shard: Shard) -> bytes:

@@ -118,12 +118,12 @@ def validate(
     return sorted(problems, key=lambda p: p.line)
 
 
-def write_fixed(manifest: Manifest, problems: list[Problem], target: Path) -> tuple[int, int]:
-    """Write a new csv with what can be mended mended and the rest left out; (mended, left out) lines.
+def check_fix(manifest: Manifest, target: Path) -> None:
+    """Refuse before hours of listening what could not be written after them.
 
     Raises
     ------
-    ManifestInvalid : ``target`` exists, or the manifest is a folder without a csv
+    ManifestInvalid : ``target`` exists or is elsewhere, or the manifest is a folder without a csv
     """
     if target.exists():
         raise errors.ManifestInvalid(f"{target} exists; a fixed manifest is only ever a new file.")
@@ -133,6 +133,16 @@ def write_fixed(manifest: Manifest, problems: list[Problem], target: Path) -> tu
         raise errors.ManifestInvalid(
             "The new file must be beside the old one, since paths are relative to it."
         )
+
+
+def write_fixed(manifest: Manifest, problems: list[Problem], target: Path) -> tuple[int, int]:
+    """Write a new csv with what can be mended mended and the rest left out; (mended, left out) lines.
+
+    Raises
+    ------
+    ManifestInvalid : as ``check_fix``
+    """
+    check_fix(manifest, target)
     by_line: dict[int, list[Problem]] = defaultdict(list)
     for problem in problems:
         by_line[problem.line].append(problem)
@@ -174,7 +184,11 @@ def _cells(line: dict[str, str], number: int, seen: dict[str, int]) -> tuple[lis
     for column, words in CODES.items():
         value = line.get(column, "")
         if value not in words:
-            change = {column: ""} if column in ("sex", "asymptomatic") else None
+            change = None
+            if value.strip().lower() in words:
+                change = {column: value.strip().lower()}
+            elif column in ("sex", "asymptomatic"):
+                change = {column: ""}
             add(
                 "unknown_code", f"{column} is {value!r}, not one of {', '.join(sorted(words - {''}))}", change
             )
@@ -223,8 +237,10 @@ def _duration(measured_s: float, recording: Recording, number: int) -> list[Prob
 
 
 def _loudest_s(samples: Float32) -> float:
-    blocks = np.square(np.pad(samples, (0, -len(samples) % 1600))).reshape(-1, 1600).mean(axis=1)
-    return (int(np.argmax(blocks)) + 0.5) * 0.1
+    """Middle of the 0.1 s of most energy, to the sample: a cut-off start must not choose another."""
+    size = min(len(samples), SAMPLE_RATE_HZ // 10)
+    energy = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=np.float64))])
+    return (int(np.argmax(energy[size:] - energy[:-size])) + size / 2) / SAMPLE_RATE_HZ
 
 
 def _copies(heard: list[_Heard]) -> Iterator[Problem]:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import io
 import sys
+from typing import Annotated
 
 import typer
 
+from cough import __version__
 from cough.cli import batch, common, data, demo, embed, evaluate, events, info, keys, models, screen, serve
 
 app = typer.Typer(
     name="cough",
-    help="Audio cough screening. Research software, never a diagnosis.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -31,6 +32,21 @@ app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
 app.add_typer(data.app, name="data")
 app.add_typer(keys.app, name="keys")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        common.emit(f"cough {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def cough(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Audio cough screening. Research software, never a diagnosis."""
 
 
 def main() -> None:

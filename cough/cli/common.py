@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import sys
@@ -12,6 +13,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import Progress, ProgressColumn
 
 from cough.bundle import load_bundle
 from cough.errors import CoughError
@@ -80,6 +82,25 @@ def report(error: CoughError, name: str | None = None) -> None:
     """One line on standard error: ``error: NAME: CODE: sentence``."""
     where = f"{printable(name)}: " if name else ""
     err.print(f"error: {where}{error.code}: {printable(str(error))}", markup=False, style="red")
+
+
+def fail(error: CoughError, file: Path, *, as_json: bool) -> None:
+    """``report``; whoever asked for JSON also gets a line of it where the result would have stood."""
+    report(error, str(file))
+    if as_json:
+        emit(json.dumps({"file": str(file), "error": {"code": error.code, "message": str(error)}}))
+
+
+def progress(*columns: ProgressColumn, disable: bool = False) -> Progress:
+    """A bar for whoever watches a terminal; results never pass through it."""
+    return Progress(
+        *columns,
+        console=err,
+        transient=True,
+        disable=disable or not err.is_terminal,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
 
 
 def printable(text: str) -> str:

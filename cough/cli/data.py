@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from cough.bundle import load_bundle
 from cough.cli import common
@@ -88,15 +88,15 @@ def validate(
 ) -> None:
     """Find missing files, wrong durations, copies, leaks between splits, unknown codes; exit 1 if any."""
     from cough.manifest import Manifest
+    from cough.validation import check_fix, write_fixed
     from cough.validation import validate as find
-    from cough.validation import write_fixed
 
     with common.usage_errors():
         manifest = Manifest.open(source)
+        if fix is not None:
+            check_fix(manifest, fix)
         model = None if no_audio else load_bundle(bundle)
-        with Progress(
-            console=common.err, transient=True, redirect_stdout=False, redirect_stderr=False
-        ) as bar:
+        with common.progress() as bar:
             task = bar.add_task("validating", total=len(manifest))
             problems = find(manifest, bundle=model, progress=lambda: bar.advance(task))
         if fix is not None:
@@ -116,9 +116,9 @@ def validate(
 def _show(problems: list[Problem]) -> None:
     table = Table("line", "recording", "problem", "what")
     for problem in problems[:SHOWN]:
-        table.add_row(
-            str(problem.line), problem.recording_id, problem.code, common.printable(problem.message)
-        )
+        cells = (str(problem.line), problem.recording_id, problem.code, problem.message)
+        # As Text, or a name like "[/x]" would be read as markup.
+        table.add_row(*(Text(common.printable(cell)) for cell in cells))
     common.out.print(table)
     if len(problems) > SHOWN:
         common.emit(f"and {len(problems) - SHOWN} more (--json lists all)")

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.progress import Progress
 
 from cough.audio import decode
 from cough.cli import common
@@ -38,15 +37,14 @@ def embed(
     common.check_target(output, option="-o", source=files[0])
     screener = common.open_screener(bundle)
     rows: list[dict[str, Any]] = []
-    failed = False
-    bar = Progress(console=common.err, transient=True, redirect_stdout=False, redirect_stderr=False)
-    with bar as progress:
+    failed = 0
+    with common.progress() as progress:
         for path in progress.track(files, description="embedding"):
             try:
                 samples = decode(path, limits=screener.limits).samples
             except InputError as error:
                 common.report(error, str(path))
-                failed = True
+                failed += 1
                 continue
             seconds = max(1, len(samples) // 16_000)
             events = (
@@ -66,7 +64,7 @@ def embed(
                 )
     with common.replacing(output, option="-o") as partial:
         _write(partial, rows, screener.encoder.spec.embedding_size, screener.model.bundle_id)
-    common.err.print(f"{len(rows)} embeddings of {len(files)} files in {output}", markup=False)
+    common.err.print(f"{len(rows)} embeddings of {len(files) - failed} files in {output}", markup=False)
     if failed:
         raise typer.Exit(common.FAILED)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cough.cli import common
 from cough.errors import CoughError
@@ -15,7 +15,9 @@ from cough.errors import CoughError
 Predictions = Annotated[
     Path, typer.Argument(metavar="PREDICTIONS", help="predictions.parquet or its folder.")
 ]
-Source = Annotated[Path, typer.Argument(metavar="MANIFEST", help="recordings.csv or its folder.")]
+Source = Annotated[
+    str, typer.Argument(metavar="MANIFEST", help="recordings.csv, its folder, or a URL of that folder.")
+]
 Output = Annotated[
     Path, typer.Option("-o", "--output", help="Folder for the page, the summary and the figures.")
 ]
@@ -26,7 +28,18 @@ Where = Annotated[
 ]
 Trained = Annotated[
     Path | None,
-    typer.Option("--trained-on", help="Manifest the score was trained on: subjects in both are a leak."),
+    typer.Option(
+        "--trained-on",
+        help="Manifest the score was trained on: subjects and sounds (pcm_sha256) in both are a leak.",
+    ),
+]
+Match = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--match-on",
+        help="Confounder to match on instead of levels, age and sex, device and channel, source; also "
+        "symptoms, date, place. Repeatable.",
+    ),
 ]
 Title = Annotated[str, typer.Option("--title", help="Heading of the report.")]
 
@@ -38,6 +51,7 @@ def evaluate(
     compare: Compare = None,
     where: Where = None,
     trained_on: Trained = None,
+    match_on: Match = None,
     title: Title = "Cough evaluation",
     json_output: common.JsonOption = False,
 ) -> None:
@@ -51,22 +65,30 @@ def evaluate(
     except ImportError:
         common.err.print("error: missing_extra: needs pip install 'cough-screening[eval]'", style="red")
         raise typer.Exit(common.USAGE) from None
+    from cough.evaluation.leaks import Known
     from cough.evaluation.report import finite, write_report
+    from cough.evaluation.study import MATCHABLE
     from cough.evaluation.study import evaluate as study
-    from cough.evaluation.table import join, only, read_predictions, subjects_of
+    from cough.evaluation.table import join, only, read_predictions
     from cough.manifest import Manifest
 
+    if unknown := set(match_on or ()) - set(MATCHABLE):
+        raise typer.BadParameter(
+            f"there is no {', '.join(sorted(unknown))}; there is {', '.join(MATCHABLE)}",
+            param_hint="--match-on",
+        )
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     try:
-        with Progress(*columns, console=common.err, transient=True, redirect_stdout=False) as bar:
+        with common.progress(*columns) as bar:
             task = bar.add_task("reading", total=None)
             table = only(join(predictions, Manifest.open(source)), where or [])
-            known = subjects_of(Manifest.open(trained_on)) if trained_on else frozenset()
+            known = Known.of(Manifest.open(trained_on)) if trained_on else None
             other = read_predictions(compare) if compare else None
             metrics = study(
                 table,
                 trained_on=known,
                 other=other,
+                match_on=tuple(match_on or ()),
                 tick=lambda step: bar.update(task, description=step),
             )
             bar.update(task, description="drawing")
@@ -84,4 +106,6 @@ def evaluate(
                 common.emit(f"  {sentence}")
         else:
             common.emit(f"{name}: too few labelled recordings to judge")
+    for name in metrics["unlabelled_conditions"]:
+        common.emit(f"{name}: not judged, the manifest has no label for it")
     common.emit(f"written to {output}")

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import Progress
 
 from cough.audio import AudioStream, Float32
 from cough.bundle import load_bundle
@@ -73,7 +72,7 @@ def events(
         stream = AudioStream(file)
         found = list(gate.events(_shown(stream)))
     except InputError as error:
-        common.report(error, str(file))
+        common.fail(error, file, as_json=json_output or format is Format.json)
         raise typer.Exit(common.FAILED) from error
     duration_s = stream.info.duration_s
     text = as_text(found, Format.json if json_output else format, file=file, duration_s=duration_s)
@@ -124,13 +123,7 @@ def as_text(found: list[CoughEvent], format: Format, *, file: Path, duration_s: 
 def _shown(stream: AudioStream) -> Iterator[Float32]:
     """The pieces, with a bar on the terminal: minutes of sound go by in a blink, hours do not."""
     began = time.monotonic()
-    bar = Progress(
-        console=common.err,
-        transient=True,
-        disable=not common.err.is_terminal,
-        redirect_stdout=False,
-        redirect_stderr=False,
-    )
+    bar = common.progress()
     task = bar.add_task("listening", total=1.0)
     try:
         for piece in stream:

@@ -21,7 +21,7 @@ def info(
     try:
         waveform = decode(file)
     except InputError as error:
-        common.report(error, str(file))
+        common.fail(error, file, as_json=json_lines)
         raise typer.Exit(common.FAILED) from error
     quality = assess(waveform)
     facts = {**waveform.source.model_dump(), **quality.model_dump(mode="json", exclude={"duration_s"})}

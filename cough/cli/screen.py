@@ -8,24 +8,28 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
-from rich.progress import Progress
 
 from cough.audio import decode
 from cough.cli import common
-from cough.errors import CoughError, InputError
+from cough.errors import InputError
+from cough.messages import NOTICE
 from cough.screener import Screener, ScreeningResult
 from cough.symptoms import SymptomAnswers
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings in any common format.")]
 Plot = Annotated[
     Path | None,
-    typer.Option("--plot", help="Draw waveform and spectrogram with the coughs shaded (one FILE only)."),
+    typer.Option(
+        "--plot", help="Draw the sound with the coughs shaded (png, svg, pdf; one FILE; extra eval)."
+    ),
 ]
 
 Say = Annotated[
     list[str] | None,
     typer.Option(
-        "--symptom", help="What the person says: fever=yes, cough=no, age=44, sex=female. Repeatable."
+        "--symptom",
+        help="What the person says: fever=yes, cough=no, age=44, sex=female. Repeatable. "
+        f"Names: {', '.join(SymptomAnswers.model_fields)}.",
     ),
 ]
 Prevalence = Annotated[
@@ -44,30 +48,27 @@ def screen(
     """Screen recordings: is there a usable cough, and what does its sound say?"""
     if plot is not None and len(files) != 1:
         raise typer.BadParameter("takes exactly one FILE", param_hint="--plot")
+    if plot is not None:
+        _check_plot(plot, files[0])
     answers = _answers(symptom or [])
     if prevalence is not None and not 0 < prevalence < 1:
         raise typer.BadParameter("must lie between 0 and 1", param_hint="--prevalence")
     screener = common.open_screener(bundle)
-    failed = False
-    # Not redirected: rich would send results to the console of the progress bar.
-    bar = Progress(
-        console=common.err,
-        transient=True,
-        disable=len(files) < 5,
-        redirect_stdout=False,
-        redirect_stderr=False,
-    )
-    with bar as progress:
+    failed = measured = False
+    with common.progress(disable=len(files) < 5) as progress:
         for path in progress.track(files, description="screening"):
             try:
                 result = screener.screen(path, symptoms=answers, prevalence=prevalence)
             except InputError as error:
                 failed = True
-                _show_error(path, error, json_lines)
+                common.fail(error, path, as_json=json_lines)
                 continue
+            measured = True
             _show(path, result, json_lines)
             if plot is not None:
                 _draw(path, result, screener, plot)
+    if measured and not json_lines:
+        common.emit(NOTICE)
     if failed:
         raise typer.Exit(common.FAILED)
 
@@ -78,15 +79,21 @@ def _answers(said: list[str]) -> SymptomAnswers | None:
         name, separator, value = one.partition("=")
         if not separator:
             raise typer.BadParameter(f"{one!r} is not NAME=ANSWER", param_hint="--symptom")
+        if name not in SymptomAnswers.model_fields:
+            known = ", ".join(SymptomAnswers.model_fields)
+            raise typer.BadParameter(f"there is no {name!r}; there is {known}", param_hint="--symptom")
         values[name] = value if name == "sex" else int(value) if value.isdecimal() else _YES.get(value, value)
     try:
         return SymptomAnswers.model_validate(values, strict=True) if values else None
     except ValidationError as error:
-        first = error.errors()[0]
-        raise typer.BadParameter(f"{first['loc'][0]}: {first['msg']}", param_hint="--symptom") from error
+        name = str(error.errors()[0]["loc"][0])
+        allowed = _ALLOWED.get(name, "yes or no")
+        raise typer.BadParameter(f"{name} must be {allowed}", param_hint="--symptom") from error
 
 
 _YES = {"yes": True, "no": False}
+_ALLOWED = {"age": "whole years from 0 to 120", "sex": "female, male or other"}
+"""What may be said, where it is not yes or no."""
 
 
 def _show(path: Path, result: ScreeningResult, json_lines: bool) -> None:
@@ -97,22 +104,23 @@ def _show(path: Path, result: ScreeningResult, json_lines: bool) -> None:
         common.emit(verdict(path.name, result))
 
 
-def _show_error(path: Path, error: CoughError, json_lines: bool) -> None:
-    common.report(error, str(path))
-    if json_lines:
-        body = {"file": str(path), "error": {"code": error.code, "message": str(error)}}
-        common.emit(json.dumps(body))
+def _check_plot(target: Path, source: Path) -> None:
+    from cough.timeline import check_figure
+
+    common.check_target(target, option="--plot", source=source)
+    with common.usage_errors():
+        try:
+            check_figure(target)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--plot") from error
 
 
 def _draw(path: Path, result: ScreeningResult, screener: Screener, target: Path) -> None:
-    with common.usage_errors():
-        from cough.figure import draw_screening
+    from cough.figure import draw_screening
 
-        waveform = decode(path, limits=screener.limits)
-        try:
-            draw_screening(waveform, result, title=common.printable(path.name), path=target)
-        except (OSError, ValueError) as error:
-            raise typer.BadParameter(f"cannot write {target}: {error}", param_hint="--plot") from error
+    waveform = decode(path, limits=screener.limits)
+    with common.replacing(target, option="--plot") as partial:
+        draw_screening(waveform, result, title=common.printable(path.name), path=partial)
 
 
 def verdict(name: str, result: ScreeningResult) -> str:

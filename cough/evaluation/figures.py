@@ -36,6 +36,13 @@ def draw(metrics: dict[str, Any]) -> Iterator[Drawing]:
         yield _figure(
             "gate-roc", "The gate: coughs against other sounds", _curve_alt("gate", gate), _gate, gate
         )
+        yield _figure(
+            "gate-precision-recall",
+            "The gate: share of calls that are coughs; the line is what calling everything gives",
+            f"Precision and recall of the gate: area {gate['auprc']:.3f}.",
+            _precision_recall,
+            gate,
+        )
     for name, condition in metrics["conditions"].items():
         if not condition.get("judged"):
             continue
@@ -117,6 +124,12 @@ def _gate(axes: Axes, gate: dict[str, Any]) -> None:
         xytext=(14, -16),
         textcoords="offset points",
     )
+
+
+def _precision_recall(axes: Axes, gate: dict[str, Any]) -> None:
+    axes.axhline(gate["n_cough"] / (gate["n_cough"] + gate["n_other"]), color=LINE, lw=0.8, ls=":")
+    axes.plot(*zip(*gate["precision_recall"], strict=True), color=AUDIO)
+    axes.set(xlabel="sensitivity", ylabel="positive predictive value", xlim=(0, 1), ylim=(0, 1.01))
 
 
 def _roc(axes: Axes, condition: dict[str, Any]) -> None:

@@ -105,6 +105,15 @@ def auprc(labels: npt.ArrayLike, scores: npt.ArrayLike) -> float:
     return float(average_precision_score(y, np.asarray(scores))) if (y == 1).any() else float("nan")
 
 
+def precision_recall(labels: npt.ArrayLike, scores: npt.ArrayLike) -> list[tuple[float, float]]:
+    """(sensitivity, positive predictive value) from the strictest threshold on, at most 200 points."""
+    from sklearn.metrics import precision_recall_curve
+
+    precision, recall, _ = precision_recall_curve(np.asarray(labels), np.asarray(scores))
+    chosen = np.unique(np.linspace(0, len(recall) - 1, 200).astype(int))[::-1]
+    return [(float(recall[i]), float(precision[i])) for i in chosen]
+
+
 def brier(labels: npt.ArrayLike, probabilities: npt.ArrayLike) -> float:
     """Mean squared distance of the probability from what was (Brier 1950)."""
     return float(np.mean(np.square(np.asarray(probabilities, np.float64) - np.asarray(labels, np.float64))))

@@ -50,7 +50,7 @@ def render(template: str, metrics: dict[str, Any], title: str, drawings: list[Dr
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"ci": _ci, "num": _number, "percent": _percent, "p": _p_value}
+    environment.filters |= {"ci": _ci, "num": _number, "percent": _percent, "p": _p_value, "cell": _cell}
     text = environment.get_template(template).render(m=metrics, title=title, drawings=drawings)
     return text.rstrip() + "\n"
 
@@ -72,6 +72,11 @@ def _number(value: float | None, digits: int = 2) -> str:
 
 def _p_value(value: float | None) -> str:
     return "<0.001" if value is not None and value < 0.001 else _number(value, 3)
+
+
+def _cell(text: str) -> str:
+    """A word of the manifest inside a markdown table."""
+    return " ".join(text.split()).replace("|", r"\|").replace("<", "&lt;")
 
 
 def _ci(figure: dict[str, float] | None, digits: int = 2) -> str:

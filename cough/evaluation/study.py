@@ -6,6 +6,7 @@ comparators of a condition. Everything here is plain data: what ``metrics.json``
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -13,66 +14,78 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cough import errors
 from cough.evaluation import matching
-from cough.evaluation.comparators import (
-    MISSING,
-    NAMES,
-    Comparator,
-    Folds,
-    comparators,
-    source_folds,
-    subject_folds,
-    time_folds,
-)
+from cough.evaluation.comparators import MISSING, NAMES, Comparator, comparators, subject_folds
+from cough.evaluation.leaks import Known, leaks, looked_for
 from cough.evaluation.metrics import (
     auprc,
     auroc,
     brier,
     calibration_curve,
-    delong,
     expected_calibration_error,
-    group_bootstrap,
     holm,
     net_benefit,
+    precision_recall,
     predictive_values,
     sensitivity,
     specificity,
     threshold_for_sensitivity,
 )
-from cough.evaluation.table import NO_EVENT, Table, features
+from cough.evaluation.parts import splits, subgroups
+from cough.evaluation.resampling import (
+    MIN_A_CLASS,
+    RESAMPLES,
+    SEED,
+    auroc_interval,
+    compare,
+    interval,
+)
+from cough.evaluation.table import GROUPS, NO_EVENT, NOBODY, Table, features, is_constant
 from cough.evaluation.verdict import judge
 
 Float: TypeAlias = npt.NDArray[np.float64]
-Figure: TypeAlias = dict[str, float]
 Tick: TypeAlias = Callable[[str], None]
 
-SEED = 20_201
-RESAMPLES = 500
-MIN_A_CLASS = 5
-"""A figure needs so many subjects of each class."""
 WHO_TRIAGE = {"sensitivity": 0.9, "specificity": 0.7}
 """WHO 2014, target product profile of a TB triage test: minimal requirement."""
 PREVALENCES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+MATCHABLE = ("levels", *GROUPS)
 MATCH_ON = ("levels", "age and sex", "device and channel", "source")
-AGE_EDGES = (0, 18, 40, 60, 200)
+"""Confounders that are matched on where nobody chooses."""
 
 
 def evaluate(
     table: Table,
     *,
-    trained_on: frozenset[str] = frozenset(),
+    trained_on: Known | None = None,
     other: pd.DataFrame | None = None,
+    match_on: tuple[str, ...] = (),
     tick: Tick = lambda step: None,
 ) -> dict[str, Any]:
     """All figures of a joined table.
 
     Parameters
     ----------
-    trained_on : subjects that the score's training knew, besides those of whom the predictions say so
+    trained_on : what the score's training knew, besides what the predictions say of it
     other : predictions of another model for the same recordings
+    match_on : confounders, of ``MATCHABLE``; empty: those of ``MATCH_ON`` that are here
     tick : told each step's name as it begins
+
+    Raises
+    ------
+    PredictionsInvalid : ``other`` has no recording of these, or ``match_on`` names what is not here
     """
     frame = table.frame
+    if other is not None:
+        other = frame[["recording_id"]].merge(other, how="left", on="recording_id")
+        if other["outcome"].isna().all() and other["error_code"].isna().all():
+            raise errors.PredictionsInvalid("The other predictions have none of these recordings.")
+    for name in match_on:
+        if features(frame, name) is None:
+            raise errors.PredictionsInvalid(
+                f"Nothing of {name!r} varies here, so nobody can be matched on it."
+            )
     tick("gate")
     return {
         "format": 1,
@@ -81,32 +94,21 @@ def evaluate(
         "n_manifest": table.n_manifest,
         "n_recordings": len(frame),
         "n_subjects": int(frame["subject"].nunique()),
+        "n_unknown_subjects": int(frame["subject"].str.startswith(NOBODY).sum()),
         "errors": {str(k): int(v) for k, v in frame["error_code"].value_counts().items()},
         "outcomes": {str(k): int(v) for k, v in frame["outcome"].value_counts().items()},
-        "gate": _gate(frame),
-        "conditions": {name: _condition(frame, name, trained_on, other, tick) for name in table.conditions},
+        "gate": _gate(frame, other),
+        "conditions": {
+            name: _condition(frame, name, trained_on, other, match_on or MATCH_ON, tick)
+            for name in table.conditions
+        },
+        "unlabelled_conditions": list(table.unlabelled),
         "seed": SEED,
         "resamples": RESAMPLES,
     }
 
 
-def interval(figure: Callable[[npt.NDArray[np.int64]], float], subjects: npt.NDArray[Any]) -> Figure:
-    """{value, low, high} of a figure of row indices, subjects resampled."""
-    value = figure(np.arange(len(subjects)))
-    if not np.isfinite(value):
-        return {"value": float("nan"), "low": float("nan"), "high": float("nan")}
-    low, high = group_bootstrap(figure, list(subjects), seed=SEED, resamples=RESAMPLES)
-    return {"value": float(value), "low": low, "high": high}
-
-
-def auroc_interval(y: Float, s: Float, subjects: npt.NDArray[Any]) -> Figure | None:
-    """None where a class has too few subjects to say."""
-    if any(len(set(subjects[y == k])) < MIN_A_CLASS for k in (0, 1)):
-        return None
-    return interval(lambda rows: auroc(y[rows], s[rows]), subjects)
-
-
-def _gate(frame: pd.DataFrame) -> dict[str, Any] | None:
+def _gate(frame: pd.DataFrame, other: pd.DataFrame | None) -> dict[str, Any] | None:
     if "event" not in frame:
         return None
     events = frame["event"].fillna("").astype(str)
@@ -128,6 +130,8 @@ def _gate(frame: pd.DataFrame) -> dict[str, Any] | None:
         "by_event": {},
         "by_source": {},
         "curve": _roc(y, s),
+        "precision_recall": precision_recall(y, s),
+        "compared": None if other is None else compare(y, s, _theirs(rows, other, "cough_score"), who),
     }
     for event, part in rows.groupby("event"):
         called = float((part["n_events"] > 0).mean())
@@ -145,12 +149,25 @@ def _gate(frame: pd.DataFrame) -> dict[str, Any] | None:
     return out
 
 
+def _theirs(rows: pd.DataFrame, other: pd.DataFrame, column: str) -> Float:
+    """The other model's figures in the order of these rows; NaN where it has none."""
+    if column not in other:
+        return np.full(len(rows), np.nan)
+    joined = rows[["recording_id"]].merge(other, how="left", on="recording_id")
+    return np.asarray(joined[column], float)
+
+
 def _mean(values: Float) -> float | None:
     return float(values.mean()) if len(values) else None
 
 
 def _condition(
-    frame: pd.DataFrame, name: str, trained_on: frozenset[str], other: pd.DataFrame | None, tick: Tick
+    frame: pd.DataFrame,
+    name: str,
+    trained_on: Known | None,
+    other: pd.DataFrame | None,
+    match_on: tuple[str, ...],
+    tick: Tick,
 ) -> dict[str, Any]:
     labelled = frame[frame[f"label_{name}"].notna()]
     rows = labelled[labelled[f"{name}_probability"].notna()].reset_index(drop=True)
@@ -177,24 +194,23 @@ def _condition(
         "judged": True,
         "audio": _audio(y, p, rows, name, who),
         "comparators": _beside(y, p, who, found),
-        "absent": [n for n in NAMES if n not in {c.name for c in found} and n != MISSING],
-        "leaks": sorted((set(map(str, who)) & trained_on) | _known_people(rows)),
+        "leaks": leaks(rows, trained_on),
+        "leaks_looked_for": looked_for(rows, trained_on),
     }
+    missing = [n for n in NAMES if n not in {c.name for c in found} and n != MISSING]
+    body["constant"] = [n for n in missing if is_constant(rows, n)]
+    body["absent"] = [n for n in missing if n not in body["constant"]]
     tick(f"{name}: matching")
-    body["matched"] = _match(rows, y, p, who)
+    body["matched"] = _match(rows, y, p, who, match_on)
     tick(f"{name}: splits")
-    body["splits"] = _splits(rows, y, p, who)
-    body["subgroups"] = _subgroups(rows, y, p, who)
-    body["compared"] = None if other is None else _compare(rows, y, p, who, other, name)
+    body["splits"] = splits(rows, y, p, who)
+    body["subgroups"] = subgroups(rows, y, p, who)
+    if other is not None:
+        body["compared"] = compare(y, p, _theirs(rows, other, f"{name}_probability"), who)
+    else:
+        body["compared"] = None
     body["verdict"] = judge(body).model_dump(mode="json")
     return body
-
-
-def _known_people(rows: pd.DataFrame) -> set[str]:
-    """Subjects with a recording that the bundle itself was trained on, as ``cough batch`` found."""
-    if "in_training" not in rows:
-        return set()
-    return set(map(str, rows.loc[rows["in_training"].eq(True).to_numpy(bool), "subject"]))
 
 
 def _turned_away(labelled: pd.DataFrame, name: str) -> dict[str, float | None]:
@@ -288,15 +304,19 @@ def _increment(y: Float, p: Float, s: Float, who: npt.NDArray[Any]) -> float:
     """p-value of a likelihood-ratio test: does the audio score add to this one? One row a subject."""
     import statsmodels.api as sm
     from scipy.stats import chi2
+    from statsmodels.tools.sm_exceptions import ModelWarning
 
     people = pd.DataFrame({"who": who, "y": y, "p": _logit(p), "s": _logit(s)}).groupby("who").mean()
-    if people["y"].round().nunique() < 2:
+    if people["y"].round().nunique() < 2 or people["p"].nunique() < 2:
         return float("nan")
     outcome = people["y"].round()
 
     def log_likelihood(columns: list[str]) -> float:
         x = sm.add_constant(people[columns])
-        return float(sm.GLM(outcome, x, family=sm.families.Binomial()).fit().llf)
+        with warnings.catch_warnings():
+            # A score that tells all apart, or nothing: the likelihood stands, coefficients are not used.
+            warnings.simplefilter("ignore", ModelWarning)
+            return float(sm.GLM(outcome, x, family=sm.families.Binomial()).fit().llf)
 
     return float(chi2.sf(max(0.0, 2 * (log_likelihood(["s", "p"]) - log_likelihood(["s"]))), 1))
 
@@ -306,8 +326,10 @@ def _logit(p: Float) -> Float:
     return np.asarray(np.log(clipped / (1 - clipped)))
 
 
-def _match(rows: pd.DataFrame, y: Float, p: Float, who: npt.NDArray[Any]) -> list[dict[str, Any]]:
-    parts = {name: features(rows, name) for name in MATCH_ON}
+def _match(
+    rows: pd.DataFrame, y: Float, p: Float, who: npt.NDArray[Any], match_on: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    parts = {name: features(rows, name) for name in match_on}
     on = {name: part for name, part in parts.items() if part is not None}
     out = []
     coarse = {n: part for n, part in on.items() if n != "levels"}
@@ -330,67 +352,3 @@ def _match(rows: pd.DataFrame, y: Float, p: Float, who: npt.NDArray[Any]) -> lis
             }
         )
     return out
-
-
-def _splits(rows: pd.DataFrame, y: Float, p: Float, who: npt.NDArray[Any]) -> list[dict[str, Any]]:
-    """The score, and the comparators fitted anew, where the split is by source or by time."""
-    kinds: dict[str, Folds] = {}
-    if "source" in rows and rows["source"].nunique() > 1:
-        kinds["leave one source out"] = source_folds(rows["source"].to_numpy(), who)
-    days = rows["date_days"].to_numpy(float) if "date_days" in rows else np.array([])
-    if np.isfinite(days).sum() > 4 * MIN_A_CLASS:
-        kinds["trained early, tested late"] = time_folds(days, who)
-    out = []
-    for kind, folds in kinds.items():
-        tested = np.concatenate([test for _, test in folds]) if folds else np.array([], np.int64)
-        audio = auroc_interval(y[tested], p[tested], who[tested])
-        if audio is None:
-            continue
-        others = {}
-        for one in comparators(rows, y, folds, seed=SEED):
-            scored = np.isfinite(one.scores)
-            others[one.name] = auroc_interval(y[scored], one.scores[scored], who[scored])
-        out.append({"split": kind, "n": len(tested), "audio": audio, "comparators": others})
-    return out
-
-
-def _subgroups(rows: pd.DataFrame, y: Float, p: Float, who: npt.NDArray[Any]) -> list[dict[str, Any]]:
-    columns = {name: rows[name] for name in ("sex", "channel", "device", "language", "band") if name in rows}
-    if "age" in rows:
-        columns["age band"] = pd.cut(rows["age"], AGE_EDGES, right=False).astype("string")
-    out = []
-    for name, column in columns.items():
-        words = column.replace("", np.nan).fillna("not stated").astype(str)
-        for word in sorted(set(words)):
-            here = (words == word).to_numpy()
-            out.append(
-                {
-                    "column": name,
-                    "value": word,
-                    "n_positive": int(y[here].sum()),
-                    "n_negative": int((1 - y[here]).sum()),
-                    "auroc": auroc_interval(y[here], p[here], who[here]),
-                }
-            )
-    return out
-
-
-def _compare(
-    rows: pd.DataFrame, y: Float, p: Float, who: npt.NDArray[Any], other: pd.DataFrame, name: str
-) -> dict[str, Any] | None:
-    column = f"{name}_probability"
-    if column not in other:
-        return None
-    theirs = rows[["recording_id"]].merge(other[["recording_id", column]], how="left")[column].to_numpy(float)
-    both = np.isfinite(theirs)
-    yy, pp, ss, ww = y[both], p[both], theirs[both], who[both]
-    if auroc_interval(yy, ss, ww) is None:
-        return None
-    alone = len(set(ww)) == len(ww)
-    return {
-        "n": int(both.sum()),
-        "this": interval(lambda r: auroc(yy[r], pp[r]), ww),
-        "other": interval(lambda r: auroc(yy[r], ss[r]), ww),
-        "this_minus_other": interval(lambda r: auroc(yy[r], pp[r]) - auroc(yy[r], ss[r]), ww),
-        "p_delong": delong(yy, pp, ss)[1] if alone else None,
-    }

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cough import errors
-from cough.manifest import UNKNOWN, Manifest
+from cough.manifest import LABELS, UNKNOWN, Manifest
 
 POSITIVE = frozenset({"positive", "1", "true", "yes"})
 NEGATIVE = frozenset({"negative", "0", "false", "no", "healthy"})
@@ -33,6 +33,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "source": ("source",),
 }
 """What may tell a label without any cough: name -> the columns it may stand in."""
+NOBODY = "recording:"
+"""Begins the stand-in for a subject whom nobody knows: the recording itself."""
+_OURS = {"date_days", *(f"label_{name}" for name in LABELS)}
+"""Columns of ``Table.frame`` that a manifest must not bring along."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,9 @@ class Table:
     frame: pd.DataFrame
     """``subject``, ``event``, ``label_<condition>`` (0, 1, NaN), predictions, every manifest column."""
     conditions: tuple[str, ...]
+    """Those of the predictions that the manifest has a label for."""
+    unlabelled: tuple[str, ...]
+    """Those that it has none for."""
     manifest_sha256: str
     n_manifest: int
 
@@ -56,19 +63,22 @@ def join(predictions: str | os.PathLike[str], manifest: Manifest) -> Table:
     frame = read_predictions(predictions)
     lines, labels = [], []
     for row in manifest.rows():
-        lines.append({**row.columns, "subject": row.recording.subject_id, "split": row.recording.split})
+        known = {name: value for name, value in row.columns.items() if name not in _OURS}
+        lines.append({**known, "subject": row.recording.subject_id, "split": row.recording.split})
         labels.append(
             {f"label_{k.name}": _binary(k.value, k.conflict) for k in row.labels if k.name != "event"}
         )
-    known = pd.concat([pd.DataFrame(lines), pd.DataFrame(labels)], axis=1)
-    if known["recording_id"].duplicated().any():
+    manifested = pd.concat([pd.DataFrame(lines), pd.DataFrame(labels)], axis=1)
+    if manifested.empty:
+        raise errors.ManifestInvalid("The manifest names no recording.")
+    if manifested["recording_id"].duplicated().any():
         raise errors.ManifestInvalid("The manifest names a recording twice: run cough data validate.")
-    known = known.drop(columns=[c for c in known if c in frame and c != "recording_id"])
-    joined = frame.merge(known, on="recording_id", how="inner", validate="one_to_one")
+    manifested = manifested.drop(columns=[c for c in manifested if c in frame and c != "recording_id"])
+    joined = frame.merge(manifested, on="recording_id", how="inner", validate="one_to_one")
     if joined.empty:
         raise errors.PredictionsInvalid("The predictions and the manifest have no recording in common.")
     nobody = joined["subject"].eq(UNKNOWN)
-    joined.loc[nobody, "subject"] = "recording:" + joined.loc[nobody, "recording_id"]
+    joined.loc[nobody, "subject"] = NOBODY + joined.loc[nobody, "recording_id"]
     _dates(joined)
     for name in ("age", "latitude", "longitude"):
         if name in joined:
@@ -77,7 +87,8 @@ def join(predictions: str | os.PathLike[str], manifest: Manifest) -> Table:
         sorted(c.removesuffix("_probability") for c in frame.columns if c.endswith("_probability"))
     )
     judged = tuple(c for c in conditions if f"label_{c}" in joined)
-    return Table(joined, judged, manifest.sha256(), len(known))
+    unlabelled = tuple(c for c in conditions if c not in judged)
+    return Table(joined, judged, unlabelled, manifest.sha256(), len(manifested))
 
 
 def read_predictions(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -100,6 +111,16 @@ def read_predictions(path: str | os.PathLike[str]) -> pd.DataFrame:
         raise errors.PredictionsInvalid(f"{path.name} has no column {', '.join(sorted(missing))}.")
     if frame["recording_id"].duplicated().any():
         raise errors.PredictionsInvalid(f"{path.name} names a recording twice.")
+    for name in (c for c in frame if c == "cough_score" or str(c).endswith("_probability")):
+        if (
+            str(name).endswith("_probability")
+            and f"{str(name).removesuffix('_probability')}_answer" not in frame
+        ):
+            raise errors.PredictionsInvalid(f"{path.name} has {name} and no answer beside it.")
+        values = pd.to_numeric(frame[name], errors="coerce")
+        if values.notna().sum() != frame[name].notna().sum() or not values.dropna().between(0, 1).all():
+            raise errors.PredictionsInvalid(f"{name} of {path.name} holds other things than probabilities.")
+        frame[name] = values
     return frame
 
 
@@ -125,6 +146,12 @@ def features(frame: pd.DataFrame, group: str) -> pd.DataFrame | None:
     return frame[here].replace("", np.nan) if here else None
 
 
+def is_constant(frame: pd.DataFrame, group: str) -> bool:
+    """Whether a group is here, and the same for every recording: it cannot tell the label then."""
+    columns = [frame[c].replace("", np.nan) for c in GROUPS.get(group, ()) if c in frame]
+    return any(c.notna().all() and c.nunique() == 1 for c in columns)
+
+
 def only(table: Table, conditions: list[str]) -> Table:
     """The rows where every ``column=value`` holds.
 
@@ -141,9 +168,3 @@ def only(table: Table, conditions: list[str]) -> Table:
     if frame.empty:
         raise errors.PredictionsInvalid("No recording is left.")
     return replace(table, frame=frame.reset_index(drop=True))
-
-
-def subjects_of(manifest: Manifest) -> frozenset[str]:
-    """Every known subject."""
-    found = {row.recording.subject_id for row in manifest.rows()}
-    return frozenset(found - {UNKNOWN})

@@ -2,11 +2,11 @@
 
 The rules, in this order; the first that applies decides the level:
 
-1. ``too_few``: fewer than ``MIN_SUBJECTS`` subjects in a class.
-2. ``leak``: the score's training shares subjects with these rows.
+1. ``leak``: the score's training shares subjects or sounds with these rows.
+2. ``too_few``: fewer than ``MIN_SUBJECTS`` subjects in a class.
 3. ``no_signal``: the interval of the audio score's AUROC reaches 0.5.
 4. ``not_beyond``: against some comparator the interval of the difference reaches 0, or matched on
-   the confounders the interval reaches 0.5.
+   the confounders the interval reaches 0.5, or too few people match to judge by any method.
 5. ``beyond_comparators``: none of these. It still says nothing about comparators that are absent.
 """
 
@@ -81,12 +81,20 @@ def judge(condition: dict[str, Any]) -> Verdict:
             f"Not in this manifest, so not ruled out: {_and(condition['absent'])}. Published sets were told "
             "apart by such columns alone."
         )
-    level: Level = "beyond_comparators"
-    if few:
-        level = "too_few"
-    elif condition["leaks"]:
-        level = "leak"
+    if condition["constant"]:
+        sentences.append(f"The same for every recording here: {_and(condition['constant'])}.")
+    if condition["leaks"]:
         sentences.append(f"{len(condition['leaks'])} subjects stand in the training of this score.")
+    elif not condition["leaks_looked_for"]:
+        sentences.append("Whether the score was trained on any of these people is not known.")
+    figures = [matched["auroc"] for matched in condition["matched"]]
+    if figures and not any(figures):
+        unmatched.append("every method")
+    level: Level = "beyond_comparators"
+    if condition["leaks"]:
+        level = "leak"
+    elif few:
+        level = "too_few"
     elif low <= CHANCE:
         level = "no_signal"
     elif beaten_by or not_beaten or unmatched:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from cough import errors
 from cough.cli import app
+from cough.evaluation.leaks import Known
 from cough.evaluation.report import METRICS, PAGE, SUMMARY
 from cough.evaluation.study import evaluate
 from cough.evaluation.table import join, only
@@ -139,7 +140,7 @@ def test_subgroups_by_language_where_the_manifest_has_it(tmp_path: Path) -> None
 def test_people_of_the_training_are_a_leak(tmp_path: Path) -> None:
     predictions, manifest = world(tmp_path, audio=2.0)
     table = join(predictions, Manifest.open(manifest))
-    condition = evaluate(table, trained_on=frozenset({"p3", "p4", "q"}))["conditions"]["covid19"]
+    condition = evaluate(table, trained_on=Known(frozenset({"p3", "p4", "q"})))["conditions"]["covid19"]
     assert condition["leaks"] == ["p3", "p4"]
     assert condition["verdict"]["level"] == "leak"
 

@@ -1,0 +1,58 @@
+"""A column that is the same for everybody was called absent; pairs that nobody could form were no objection;
+a leak among few people was only "too few"; a score that nobody had checked for leaks passed in silence.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from cough.evaluation.table import is_constant
+from cough.evaluation.verdict import judge
+
+
+def condition(**changes: Any) -> dict[str, Any]:
+    figure = {"value": 0.9, "low": 0.85, "high": 0.95}
+    return {
+        "audio": {"auroc": figure},
+        "n_positive": 50,
+        "n_negative": 50,
+        "n_subjects_positive": 50,
+        "n_subjects_negative": 50,
+        "comparators": [],
+        "matched": [{"method": "exact", "n_pairs": 40, "on": ["source"], "auroc": figure}],
+        "absent": [],
+        "constant": [],
+        "leaks": [],
+        "leaks_looked_for": True,
+        **changes,
+    }
+
+
+UNMATCHED = [{"method": "exact", "n_pairs": 2, "on": ["source"], "auroc": None}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "level", "said"),
+    [
+        ({}, "beyond_comparators", "0.90"),
+        ({"constant": ["source"]}, "beyond_comparators", "The same for every recording here: source."),
+        ({"matched": UNMATCHED}, "not_beyond", "too few pairs"),
+        ({"leaks": ["p"], "n_subjects_positive": 6}, "leak", "1 subjects stand in the training"),
+        ({"leaks_looked_for": False}, "beyond_comparators", "is not known"),
+    ],
+)
+def test_the_verdict(changes: dict[str, Any], level: str, said: str) -> None:
+    verdict = judge(condition(**changes))
+    assert verdict.level == level
+    assert any(said in sentence for sentence in verdict.sentences)
+
+
+def test_the_same_for_everybody_is_not_absent() -> None:
+    frame = pd.DataFrame({"source": ["a", "a"], "country": ["x", ""], "sex": ["", ""]})
+    assert is_constant(frame, "source")
+    assert not is_constant(frame, "place")
+    assert not is_constant(frame, "age and sex")
+    assert not is_constant(frame, "date")
