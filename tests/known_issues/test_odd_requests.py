@@ -51,9 +51,9 @@ def test_what_is_no_http_has_its_id_in_the_log(running: Running, lines: list[str
         sock.sendall(sent)
         head, _, body = answer(sock).partition(b"\r\n\r\n")
     assert f"content-length: {len(body)}".encode() in head
-    until(lambda: lines)
-    (line,) = lines
-    assert json.loads(line)["id"] == json.loads(body)["request_id"]
+    # A request that had begun before its bytes made no sense has a line of its own: its client is gone.
+    answered = json.loads(body)["request_id"]
+    until(lambda: answered in [json.loads(line)["id"] for line in lines])
 
 
 @pytest.mark.parametrize(
