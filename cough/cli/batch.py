@@ -53,11 +53,7 @@ def batch(
         raise typer.BadParameter("the record names the bundle", param_hint="--bundle")
     if address is not None and engine is not Engine.ray:
         raise typer.BadParameter("only the Ray engine has an address", param_hint="--address")
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError:
-        common.err.print("error: missing_extra: needs pip install 'cough-screening[batch]'", style="red")
-        raise typer.Exit(common.USAGE) from None
+    common.need("batch", "pyarrow")
     from cough.batch import Run, run_batch, summary
 
     distributed = None

@@ -8,6 +8,7 @@ import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from rich.console import Console
 from rich.progress import Progress, ProgressColumn
 
 from cough.bundle import load_bundle
-from cough.errors import CoughError
+from cough.errors import CoughError, MissingExtra
 from cough.screener import Screener
 
 FAILED = 1
@@ -46,6 +47,13 @@ def usage_errors() -> Iterator[None]:
     except CoughError as error:
         report(error)
         raise typer.Exit(USAGE) from error
+
+
+def need(extra: str, *modules: str) -> None:
+    """Exit code 2 with one line where an extra's modules are not installed; nothing is imported."""
+    if any(find_spec(module) is None for module in modules):
+        report(MissingExtra(f"needs pip install 'cough-screening[{extra}]'"))
+        raise typer.Exit(USAGE)
 
 
 def check_target(target: Path, *, option: str, source: Path) -> None:

@@ -33,7 +33,7 @@ def embed(
     if output.suffix not in (".parquet", ".npy"):
         raise typer.BadParameter("must end in .parquet or .npy", param_hint="-o")
     if output.suffix == ".parquet":
-        _needs_pyarrow()
+        common.need("batch", "pyarrow")
     common.check_target(output, option="-o", source=files[0])
     screener = common.open_screener(bundle)
     rows: list[dict[str, Any]] = []
@@ -67,14 +67,6 @@ def embed(
     common.err.print(f"{len(rows)} embeddings of {len(files) - failed} files in {output}", markup=False)
     if failed:
         raise typer.Exit(common.FAILED)
-
-
-def _needs_pyarrow() -> None:
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError:
-        common.err.print("error: missing_extra: needs pip install 'cough-screening[batch]'", style="red")
-        raise typer.Exit(common.USAGE) from None
 
 
 def _write(path: Path, rows: list[dict[str, Any]], size: int, bundle_id: str) -> None:

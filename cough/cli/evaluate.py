@@ -56,15 +56,7 @@ def evaluate(
     json_output: common.JsonOption = False,
 ) -> None:
     """Judge predictions beside levels, metadata and matched people; writes a report."""
-    try:
-        import jinja2  # noqa: F401
-        import matplotlib  # noqa: F401
-        import pandas  # noqa: F401
-        import sklearn  # noqa: F401
-        import statsmodels  # noqa: F401
-    except ImportError:
-        common.err.print("error: missing_extra: needs pip install 'cough-screening[eval]'", style="red")
-        raise typer.Exit(common.USAGE) from None
+    common.need("eval", "jinja2", "matplotlib", "pandas", "sklearn", "statsmodels")
     from cough.evaluation.leaks import Known
     from cough.evaluation.report import finite, write_report
     from cough.evaluation.study import MATCHABLE

@@ -154,3 +154,25 @@ def test_models() -> None:
     words = run("models").stdout
     assert "verified" in words
     assert "levels alone" in words
+
+
+@pytest.mark.parametrize(
+    ("module", "extra", "arguments"),
+    [
+        ("pyarrow", "batch", ("batch", ".", "-o", "out")),
+        ("pyarrow", "batch", ("embed", GOOD, "-o", "out.parquet")),
+        ("statsmodels", "eval", ("evaluate", "predictions", ".", "-o", "report")),
+    ],
+)
+def test_a_missing_extra_is_one_line(
+    module: str, extra: str, arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    program = f"import sys; sys.modules[{module!r}] = None; from cough.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == f"error: missing_extra: needs pip install 'cough-screening[{extra}]'\n"
+    assert not done.stdout
+    assert not list(tmp_path.iterdir())
