@@ -19,8 +19,8 @@ class GateConfig(_Section):
     members: int = 2
     """Gates trained from different seeds; the shipped score is that of their mean logit."""
     width: int = 24
-    """Channels of a member after the stem; later blocks have 2 to 6 times as many. In multiples of 8
-    a step takes no longer than with 20 (bfloat16)."""
+    """Channels of a member after the stem; later blocks have 2 to 6 times as many. Multiples
+    of 8 suit the processors' vectors."""
     width_out: int = 128
     epochs: int = 24
     clips_per_epoch: int = 6400

@@ -89,15 +89,16 @@ def _train_and_score(job: Job, folder: Path) -> None:
     training, scored = rows[part[rows] != job.part], rows[part[rows] == job.part]
     heldout = Heldout.read(job.heldout_folders) if job.heldout_folders else None
     rooms = [row for row in room_rows(corpus, config) if part[row] != job.part]
+    impulses, synthetic = [waves.samples(int(row)) for row in rooms], synthetic_sounds(config)
     members = [
         train_gate(
             corpus,
             waves,
             teacher,
             training,
-            [waves.samples(int(row)) for row in rooms],
+            impulses,
             config.model_copy(update={"seed": seed}),
-            synthetic=synthetic_sounds(config),
+            synthetic=synthetic,
             heldout=heldout,
             log=folder / "log.jsonl",
         )

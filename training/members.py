@@ -1,7 +1,7 @@
 """The gate that ships: its members, each trained on everything but the test fold.
 
-A member is one process of one thread: two of them use two cores twice as well as one that shares its
-work between two threads. Under ``torchrun`` and on a GPU they are trained one after the other.
+A member is one process of one thread, so that two of them keep two cores busy without waiting for each
+other. Under ``torchrun`` and on a GPU they are trained one after the other.
 """
 
 from __future__ import annotations
@@ -58,9 +58,16 @@ def member_jobs(
     return jobs
 
 
+def at_once(config: TrainingConfig) -> int:
+    """How many members are trained at a time."""
+    if distributed.size() > 1 or device().type != "cpu":
+        return 1
+    return max(1, min(config.threads, config.gate.members))
+
+
 def train_members(jobs: Sequence[MemberJob], *, processes: int) -> list[Path]:
     """Folders of the members' weights, in the order of the jobs; what is there already is not made anew."""
-    if distributed.size() > 1 or device().type != "cpu" or processes < 2:
+    if processes == 1:
         return [run_member(job) for job in jobs]
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         return list(pool.map(run_member, jobs))

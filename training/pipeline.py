@@ -1,4 +1,4 @@
-"""From a corpus to the bundle that ships: one command, under an hour on two cores.
+"""From a corpus to the bundle that ships: one command.
 
     make train                                             # the shipped bundle
     make train CORPORA=prepared/esc50,prepared/coswara     # one like it from what you downloaded, in runs/own
@@ -39,7 +39,7 @@ from training.encoder import build_encoder, train_encoder
 from training.heldout import Heldout
 from training.joined import read_corpora, read_teacher
 from training.loso import Job, leave_sources_out, room_rows
-from training.members import member_jobs, read_members, train_members
+from training.members import at_once, member_jobs, read_members, train_members
 from training.networks import unfold_encoder
 from training.parts import deal, usable
 from training.stages import (
@@ -122,7 +122,7 @@ def gate_stage(
     loso_folders = leave_sources_out(jobs, processes=config.loso.processes)
     inputs = {**shared, "threads": 1, "source": source_hash([*GATE_SOURCES, "training.members"])}
     members = member_jobs(config, roots, waves_folder, cache, inputs, loso_folders)
-    processes = min(config.threads, len(members))
+    processes = at_once(config)
     folders = train_members(members, processes=processes)
     took_s = {
         "leave_sources_out": sum(map(epochs_s, loso_folders)) / config.loso.processes,

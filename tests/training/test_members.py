@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from training.clips import HOP, GateClips
@@ -13,6 +14,7 @@ from training.corpus import Corpus, Teacher
 from training.export import check_parity, export_gate, gate_module
 from training.gate import seeds_of_members
 from training.heldout import Heldout
+from training.members import at_once
 from training.networks import GateEnsemble, GateNetwork
 from training.waves import Waves
 
@@ -52,6 +54,14 @@ def test_members_differ_in_nothing_but_their_seed() -> None:
     config = TrainingConfig(seed=5, gate=GateConfig(members=3))
     assert len(set(seeds_of_members(config))) == 3
     assert seeds_of_members(config)[0] == 5
+
+
+def test_members_are_trained_side_by_side_where_each_has_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    two = TrainingConfig(threads=2, gate=GateConfig(members=3))
+    assert at_once(two) == (1 if torch.cuda.is_available() else 2)
+    assert at_once(TrainingConfig(threads=4, gate=GateConfig(members=1))) == 1
+    monkeypatch.setattr("training.distributed.size", lambda: 2)
+    assert at_once(two) == 1
 
 
 def test_heldout_logits_survive_on_disk(tmp_path: Path) -> None:
