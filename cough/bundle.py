@@ -43,6 +43,8 @@ class GateSpec(_Spec):
     hop_s: float = Field(ge=0.001, le=10)
     context_s: float = Field(ge=0, le=60)
     """Input either side of a frame that can change its probability."""
+    edge_s: float | None = Field(default=None, ge=0, le=60)
+    """Silence before and after a recording that is given to the graph; None: ``context_s``."""
     score_frames: int = Field(ge=1)
     """A score is the highest mean probability over this many consecutive frames."""
     threshold: float = Field(gt=0, lt=1)
@@ -59,6 +61,8 @@ class GateSpec(_Spec):
     def _hysteresis_makes_sense(self) -> GateSpec:
         if self.exit_threshold > self.threshold:
             raise ValueError("exit_threshold must not be above threshold")
+        if self.edge_s is not None and self.edge_s > self.context_s:
+            raise ValueError("edge_s must not be above context_s")
         if round(self.merge_gap_s / self.hop_s) < self.score_frames - 2:
             raise ValueError("merge_gap_s must span score_frames - 2 frames, or scores bleed between events")
         return self

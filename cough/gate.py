@@ -55,7 +55,8 @@ class CoughGate:
         self._session = bundle.session(self.spec.file)
         self._input = self._session.get_inputs()[0].name
         self._hop = round(self.spec.hop_s * SAMPLE_RATE_HZ)
-        self._context = -(-round(self.spec.context_s * SAMPLE_RATE_HZ) // self._hop)
+        self._context = self._hops(self.spec.context_s)
+        self._edge = self._context if self.spec.edge_s is None else self._hops(self.spec.edge_s)
         self._block = max(1, round(_BLOCK_S * SAMPLE_RATE_HZ) // self._hop)
         self._check_shape()
 
@@ -108,10 +109,11 @@ class CoughGate:
 
     def _blocks(self, pieces: Iterable[Float32]) -> Iterator[Float32]:
         """Frame probabilities, 20 s at a time; where blocks begin does not depend on the pieces."""
-        context, block = self._context * self._hop, self._block * self._hop
-        # One block between its contexts. Before and after the recording there is silence.
+        context, edge, block = (n * self._hop for n in (self._context, self._edge, self._block))
+        # One block between its contexts. Before and after the recording there is silence, and less of
+        # it than of sound can change a frame.
         window = np.zeros(context + block + context, np.float32)
-        filled = context
+        filled, before = context, edge
         for piece in pieces:
             left = piece
             while len(left):
@@ -119,18 +121,27 @@ class CoughGate:
                 window[filled : filled + len(taken)] = taken
                 filled, left = filled + len(taken), left[len(taken) :]
                 if filled == len(window):
-                    yield self._run(window)
+                    yield self._run(window[context - before :], before=before, after=context)
                     window[: 2 * context] = window[block:]
-                    filled = 2 * context
-        ending = np.pad(window[:filled], (0, len(window)))
+                    filled, before = 2 * context, context
+        ending = np.pad(window[:filled], (0, self._hop + context))
         for begin in range(0, filled - context, block):
             n_frames = min(self._block, -(-(filled - context - begin) // self._hop))
-            yield self._run(ending[begin : begin + 2 * context + n_frames * self._hop])
+            end = begin + context + n_frames * self._hop
+            after = min(context, max(edge, self._whole_hops(filled + edge - end)))
+            yield self._run(ending[begin + context - before : end + after], before=before, after=after)
+            before = context
 
-    def _run(self, window: Float32) -> Float32:
-        """Probabilities of the frames of a window (n,), without those of the context at either end."""
+    def _run(self, window: Float32, *, before: int, after: int) -> Float32:
+        """Probabilities of the frames of a window (n,), without those of so many samples at its ends."""
         frames: Float32 = self._session.run(None, {self._input: window[None]})[0][0]
-        return frames[self._context : len(frames) - self._context]
+        return frames[before // self._hop : len(frames) - after // self._hop]
+
+    def _whole_hops(self, n_samples: int) -> int:
+        return -(-n_samples // self._hop) * self._hop
+
+    def _hops(self, seconds: float) -> int:
+        return -(-round(seconds * SAMPLE_RATE_HZ) // self._hop)
 
     def _check_shape(self) -> None:
         probe = np.zeros((1, 50 * self._hop), np.float32)

@@ -183,6 +183,7 @@ def _gate(parts: Parts, config: TrainingConfig) -> tuple[GateSpec, bytes, dict[s
         file="gate.onnx",
         hop_s=GATE_HOP_S,
         context_s=round(network.context_s(), 3),
+        edge_s=round(network.edge_s(), 3),
         score_frames=config.gate.score_frames,
         threshold=held.threshold,
         exit_threshold=round(EXIT_RATIO * held.threshold, 4),

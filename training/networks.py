@@ -124,8 +124,16 @@ class GateNetwork(nn.Module):
 
     def context_s(self) -> float:
         """Seconds of input either side of a frame that can change its logit (an upper bound)."""
+        return self.level.reach * FRAME_S + self.edge_s()
+
+    def edge_s(self) -> float:
+        """The same for digital silence before or after a recording (an upper bound).
+
+        Less, because silence is never the loudest frame that ``LocalLevel`` looks for, and is 0 to the
+        convolutions however loud the sound beside it is.
+        """
         conv_frames = 1 + 2 + 2 + 4 * 5 + 4 * (2 + 4)  # stem, blocks at 20 and 40 ms, temporal
-        return self.level.reach * FRAME_S + conv_frames * FRAME_S + 0.032
+        return conv_frames * FRAME_S + 0.032
 
 
 class GateEnsemble(nn.Module):
@@ -149,6 +157,10 @@ class GateEnsemble(nn.Module):
     def context_s(self) -> float:
         """Seconds of input either side of a frame that can change its logit (an upper bound)."""
         return max(member.context_s() for member in self.members)
+
+    def edge_s(self) -> float:
+        """The same for digital silence before or after a recording (an upper bound)."""
+        return max(member.edge_s() for member in self.members)
 
 
 class EncoderNetwork(nn.Module):

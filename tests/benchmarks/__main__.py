@@ -49,8 +49,10 @@ def actions() -> dict[str, Callable[[], object]]:
     webm = encode(bout, Codec("webm", "libopus", 48_000, 32_000))
 
     hop = round(gate.hop_s * SAMPLE_RATE_HZ)
-    context = -(-round(gate.spec.context_s * SAMPLE_RATE_HZ) // hop) * hop
-    window = np.pad(bout, context)[None]  # what the gate measures for these ten seconds
+    around_s = gate.spec.context_s if gate.spec.edge_s is None else gate.spec.edge_s
+    window = np.pad(bout, -(-round(around_s * SAMPLE_RATE_HZ) // hop) * hop)[
+        None
+    ]  # what the gate measures for these ten seconds
     features = session(to_onnx(front_end(), torch.from_numpy(window)))
     network, patches = MobileNetV1().eval(), yamnet_patches(SECONDS)
     network_onnx = session(to_onnx(network, patches))

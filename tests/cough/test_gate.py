@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -89,6 +90,18 @@ def test_short_recordings(gate: CoughGate, n: int) -> None:
     found = gate.detect(np.random.default_rng(0).normal(0, 0.1, n).astype(np.float32))
     assert len(found.frame_probabilities) == -(-n // HOP)
     assert 0.0 <= found.cough_score <= 1.0
+
+
+@pytest.mark.parametrize("n", [1, 641, 30_000, 20 * 16_000 - 1, 20 * 16_000 + 12_345, 45 * 16_000])
+def test_silence_at_the_edges_is_as_good_as_more_of_it(bundle: Bundle, bout: np.ndarray, n: int) -> None:
+    """Recordings that end anywhere in a block or its context, loud up to both ends."""
+    assert bundle.spec.gate.edge_s is not None
+    whole = bundle.spec.gate.model_copy(update={"edge_s": None})
+    more = CoughGate(replace(bundle, spec=bundle.spec.model_copy(update={"gate": whole})))
+    samples = np.resize(bout[10_000:], n)
+    np.testing.assert_allclose(
+        CoughGate(bundle).frame_probabilities(samples), more.frame_probabilities(samples), atol=1e-5
+    )
 
 
 SPEC = GateSpec(
