@@ -47,6 +47,7 @@ from training.export import check_parity, export_encoder, export_gate, gate_modu
 from training.heldout import Heldout
 from training.networks import GATE_HOP_S, EncoderNetwork, GateEnsemble
 from training.probe import probes
+from training.quantisation import distance, quantised
 from training.recordings import collect
 from training.scoring import HOP
 from training.stages import PROJECT
@@ -54,6 +55,9 @@ from training.symptoms import train_symptoms
 from training.waves import Waves
 
 COVID19 = PROJECT / "training" / "covid19.toml"
+PARITY_CLIPS = 40
+RANGE_CLIPS = 300
+"""Recordings that tell how large activations become."""
 EXIT_RATIO = 0.5
 """An event ends where frames fall below this share of the threshold."""
 
@@ -104,8 +108,10 @@ def assemble(
     gate_spec, gate_onnx, gate_figures = _gate(parts, config)
     window = round(config.encoder.window_s * SAMPLE_RATE_HZ)
     windows = [_first_window(clip, window) for clip in _parity_clips(parts)]
-    encoder_onnx = export_encoder(parts.encoder, window=window)
-    encoder_parity = check_parity(parts.encoder, encoder_onnx, windows)
+    exact = export_encoder(parts.encoder, window=window)
+    encoder_parity = check_parity(parts.encoder, exact, windows)
+    ranges = [_first_window(clip, window) for clip in _some_clips(parts, RANGE_CLIPS)]
+    encoder_onnx = quantised(exact, ranges)
     encoder_spec = EncoderSpec(
         file="encoder.onnx",
         window_s=config.encoder.window_s,
@@ -132,6 +138,7 @@ def assemble(
         "quality": _quality_figures(parts, config, CoughGate(draft)),
         "encoder": {
             "parity_max_abs": encoder_parity,
+            "in_integers_max_distance": round(distance(encoder_onnx, exact, windows), 4),
             "probes_fold_5": probes(
                 parts.corpus, parts.waves, parts.teacher, Encoder(draft), test_fold=config.test_fold
             ),
@@ -332,8 +339,12 @@ def _round(x: float) -> float:
 
 
 def _parity_clips(parts: Parts) -> list[np.ndarray]:
-    """About forty real recordings, padded to whole hops."""
-    rows = parts.training[:: max(1, len(parts.training) // 40)]
+    return _some_clips(parts, PARITY_CLIPS)
+
+
+def _some_clips(parts: Parts, n: int) -> list[np.ndarray]:
+    """About ``n`` real recordings, padded to whole hops."""
+    rows = parts.training[:: max(1, len(parts.training) // n)]
     return [_whole_hops(parts.waves.samples(int(row))) for row in rows]
 
 

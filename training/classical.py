@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from cough.audio import SAMPLE_RATE_HZ
+from training.frontend import HOP, N_FFT, FoldedDft, frames
 
-N_FFT = 512
-HOP = 160
 N_MELS = 40
 N_MFCC = 20
 DELTA_WIDTH = 9
@@ -34,15 +33,14 @@ class ClassicalFeatures(nn.Module):
 
         window = np.hanning(N_FFT + 1)[:-1]
         bins = np.arange(N_FFT // 2 + 1)
-        phase = 2 * np.pi * bins[:, None] * np.arange(N_FFT)[None] / N_FFT
-        kernel = np.concatenate([np.cos(phase) * window, -np.sin(phase) * window])[:, None]
+        self.dft = FoldedDft(bins)
         mel = librosa.filters.mel(sr=SAMPLE_RATE_HZ, n_fft=N_FFT, n_mels=N_MELS)
         k, n = np.arange(1, N_MFCC + 1)[:, None], np.arange(N_MELS)[None]
         dct = np.sqrt(2 / N_MELS) * np.cos(np.pi * k * (2 * n + 1) / (2 * N_MELS))
         half = DELTA_WIDTH // 2
         slope = np.arange(-half, half + 1) / np.square(np.arange(-half, half + 1)).sum()
         constants = {
-            "kernel": kernel,
+            "window": window,
             "mel": mel,
             "dct": dct,
             "slope": np.tile(slope, (N_MFCC, 1, 1)),
@@ -50,12 +48,12 @@ class ClassicalFeatures(nn.Module):
         }
         for name, value in constants.items():
             self.register_buffer(name, torch.tensor(value, dtype=torch.float32))
+        in_order = np.argsort(np.concatenate([self.dft.even, self.dft.odd]))
+        self.register_buffer("in_order", torch.tensor(in_order))
 
     def forward(self, wave: Tensor) -> Tensor:
         wave = wave * (LEVEL / (wave.square().mean(dim=1, keepdim=True) + 1e-12).sqrt())
-        spectrum = nn.functional.conv1d(wave[:, None], self.kernel, stride=HOP)
-        n_bins = self.hertz.shape[0]
-        power = spectrum[:, :n_bins].square() + spectrum[:, n_bins:].square()
+        power = torch.cat(self.dft(frames(wave) * self.window), dim=2)[:, :, self.in_order].transpose(1, 2)
         mfcc = self.dct @ (10 * torch.log10((self.mel @ power).clamp(min=1e-10)))
         reach = DELTA_WIDTH // 2
         padded = nn.functional.pad(mfcc, (reach, reach), mode="replicate")

@@ -180,6 +180,23 @@ class GateClips:
                 weight[i] = 0.0
         return label, weight
 
+    def is_heard(self, row: int, begin: int, end: int) -> bool:
+        """Whether a burst of a cough clip, samples [begin, end), is a cough to anybody but its label.
+
+        To the teacher, in a second that holds its middle; to a gate that never heard the source; or
+        because the clip is a single cough.
+        """
+        if self.corpus.recordings[row].duration_s <= SINGLE_COUGH_S:
+            return True
+        middle = (begin + end) // 2
+        for window in self._logits.of(row):
+            start = int(self._logits.start[window])
+            if start <= middle < start + SAMPLE_RATE_HZ and self._cough_column[window] > COUGH_LOGIT_FIRM:
+                return True
+        logits = self.heldout.frames(row) if self.heldout else None
+        heard = () if logits is None else logits[begin // HOP : -(-end // HOP)]
+        return bool(np.max(heard, initial=-np.inf) > FRAME_HEARD)
+
     def remember(self, rows: np.ndarray, probability: np.ndarray) -> None:
         """Note how far each drawn clip was taken for a cough; ``mine`` uses it."""
         real = rows >= 0

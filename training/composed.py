@@ -19,6 +19,7 @@ from cough.audio import SAMPLE_RATE_HZ
 from training.clips import HOP, GateBatch
 from training.config import TrainingConfig
 from training.corpus import Corpus
+from training.isolated import Believed
 from training.scenes import SPACINGS, Soundscape, compose, palette
 from training.waves import Waves
 
@@ -33,12 +34,19 @@ DECAY_FRAMES = 3
 class Composer:
     """Puts parts of soundscapes into training batches."""
 
-    def __init__(self, corpus: Corpus, waves: Waves, rows: np.ndarray, config: TrainingConfig) -> None:
+    def __init__(
+        self,
+        corpus: Corpus,
+        waves: Waves,
+        rows: np.ndarray,
+        config: TrainingConfig,
+        believed: Believed | None = None,
+    ) -> None:
         self.random = np.random.default_rng([config.seed, 19])
         self.share = config.gate.composed_share
         # Without a share of them, hours of sound need not be held.
         labelled = [int(row) for row in rows if self.share and corpus.recordings[row].is_cough is not None]
-        sounds = palette(corpus, {row: waves.samples(row) for row in labelled})
+        sounds = palette(corpus, {row: waves.samples(row) for row in labelled}, believed)
         kinds = [kind for kind, clips in sounds.backgrounds.items() if clips]
         self.scenes: list[tuple[np.ndarray, Soundscape]] = []
         for i in range(SCENES if self.share and sounds.coughs and kinds else 0):

@@ -28,37 +28,65 @@ def mel_filters(*, n_mels: int, fmin_hz: float, fmax_hz: float) -> np.ndarray:
     )
 
 
+class FoldedDft(nn.Module):
+    """Power of chosen bins of a 512-point DFT, as matrix products.
+
+    ``forward``: windowed frames (..., 512) -> (..., n_even), (..., n_odd), powers of the even bins and
+    of the odd bins among ``bins``, each in order.
+
+    Even bins are a DFT of half the size of the sum of a frame's halves, odd bins one of their difference,
+    and in each of the two a cosine (a sine) meets the samples that mirror each other with the same (the
+    opposite) sign, so their sums and differences, a quarter of the frame, are all that needs to be
+    multiplied.
+    """
+
+    def __init__(self, bins: np.ndarray) -> None:
+        super().__init__()
+        self.even, self.odd = bins[bins % 2 == 0], bins[bins % 2 == 1]
+        # Rows: samples 0 to 128 of a folded half; a sine of an even bin is 0 at both ends, a cosine of
+        # an odd bin at the last, a sine of one at the first.
+        phase = 2 * np.pi * np.arange(N_FFT // 4 + 1)[:, None] / N_FFT
+        constants = {
+            "cosine_even": np.cos(phase * self.even),
+            "sine_even": np.sin(phase[1:-1] * self.even),
+            "cosine_odd": np.cos(phase[:-1] * self.odd),
+            "sine_odd": np.sin(phase[1:] * self.odd),
+        }
+        for name, value in constants.items():
+            self.register_buffer(name, torch.tensor(value, dtype=torch.float32))
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        first, second = frames.split(N_FFT // 2, dim=-1)
+        summed, differed = first + second, first - second
+        middle = N_FFT // 4
+        rising, falling = summed[..., 1:middle], summed[..., middle + 1 :].flip(-1)
+        cosine = torch.cat([summed[..., :1], rising + falling, summed[..., middle : middle + 1]], dim=-1)
+        even = (cosine @ self.cosine_even).square() + ((rising - falling) @ self.sine_even).square()
+        rising, falling = differed[..., 1:middle], differed[..., middle + 1 :].flip(-1)
+        cosine = torch.cat([differed[..., :1], rising - falling], dim=-1)
+        sine = torch.cat([rising + falling, differed[..., middle : middle + 1]], dim=-1)
+        odd = (cosine @ self.cosine_odd).square() + (sine @ self.sine_odd).square()
+        return even, odd
+
+
 class LogMel(nn.Module):
     """Power mel spectrogram in dB, one frame every 10 ms.
 
     ``forward``: (batch, n_samples) in [-1, 1] -> (batch, n_mels, n_samples // 160) in dB,
     about 0 dB for a full-scale sine and never below -140 dB. Frame i is centred on sample
     160 i + 80.
-
-    The DFT is four matrix products on folded frames. Even bins are a DFT of half the size of the sum
-    of a frame's halves, odd bins one of their difference, and in each of the two a cosine (a sine)
-    meets the samples that mirror each other with the same (the opposite) sign, so their sums and
-    differences, a quarter of the frame, are all that needs to be multiplied.
     """
 
     def __init__(self, *, n_mels: int = 64, fmin_hz: float = 60.0, fmax_hz: float = 7_600.0) -> None:
         super().__init__()
         window = np.hanning(N_FFT + 1)[:-1]
         filters = mel_filters(n_mels=n_mels, fmin_hz=fmin_hz, fmax_hz=fmax_hz)
-        heard = np.flatnonzero(filters.any(axis=0))
-        even, odd = heard[heard % 2 == 0], heard[heard % 2 == 1]
-        # Rows: samples 0 to 128 of a folded half; a sine of an even bin is 0 at both ends, a cosine of
-        # an odd bin at the last, a sine of one at the first.
-        phase = 2 * np.pi * np.arange(N_FFT // 4 + 1)[:, None] / N_FFT
+        self.dft = FoldedDft(np.flatnonzero(filters.any(axis=0)))
         constants = {
             "window": window / window.sum() * 2,
             "filters": filters,
-            "cosine_even": np.cos(phase * even),
-            "sine_even": np.sin(phase[1:-1] * even),
-            "cosine_odd": np.cos(phase[:-1] * odd),
-            "sine_odd": np.sin(phase[1:] * odd),
-            "filters_even": filters[:, even].T,
-            "filters_odd": filters[:, odd].T,
+            "filters_even": filters[:, self.dft.even].T,
+            "filters_odd": filters[:, self.dft.odd].T,
         }
         for name, value in constants.items():
             self.register_buffer(name, torch.tensor(value.copy(), dtype=torch.float32))
@@ -72,30 +100,19 @@ class LogMel(nn.Module):
         return torch.log(self.filters @ power + 1e-14) * DB_PER_NEPER_POWER
 
     def forward(self, wave: Tensor) -> Tensor:
-        first, second = (_frames(wave) * self.window).split(N_FFT // 2, dim=2)
-        summed, differed = first + second, first - second
-        middle = N_FFT // 4
-        rising, falling = summed[..., 1:middle], summed[..., middle + 1 :].flip(-1)
-        cosine = torch.cat([summed[..., :1], rising + falling, summed[..., middle : middle + 1]], dim=2)
-        even = (cosine @ self.cosine_even).square() + ((rising - falling) @ self.sine_even).square()
-        rising, falling = differed[..., 1:middle], differed[..., middle + 1 :].flip(-1)
-        cosine = torch.cat([differed[..., :1], rising - falling], dim=2)
-        sine = torch.cat([rising + falling, differed[..., middle : middle + 1]], dim=2)
-        odd = (cosine @ self.cosine_odd).square() + (sine @ self.sine_odd).square()
+        side = (N_FFT - HOP) // 2
+        even, odd = self.dft(frames(nn.functional.pad(wave, (side, 3 * HOP - side))) * self.window)
         power = even @ self.filters_even + odd @ self.filters_odd
         return torch.log(power.transpose(1, 2) + 1e-14) * DB_PER_NEPER_POWER
 
 
-def _frames(wave: Tensor) -> Tensor:
-    """(batch, n_samples) -> (batch, n_samples // 160, 512), silence before and after.
+def frames(wave: Tensor) -> Tensor:
+    """(batch, n_samples) -> (batch, n_samples // 160 - 3, 512): all that lie wholly in the wave's hops.
 
     By laying hops side by side: what cuts frames out one by one exports to something slower.
     """
-    side, rest = (N_FFT - HOP) // 2, N_FFT % HOP
-    n_frames = wave.shape[1] // HOP
-    padded = nn.functional.pad(wave, (side, side + HOP - rest))
-    hops = padded[:, : (n_frames + N_FFT // HOP) * HOP].reshape(wave.shape[0], -1, HOP)
-    return torch.cat([hops[:, :-3], hops[:, 1:-2], hops[:, 2:-1], hops[:, 3:, :rest]], dim=2)
+    hops = wave[:, : wave.shape[1] // HOP * HOP].reshape(wave.shape[0], -1, HOP)
+    return torch.cat([hops[:, :-3], hops[:, 1:-2], hops[:, 2:-1], hops[:, 3:, : N_FFT % HOP]], dim=2)
 
 
 class LocalLevel(nn.Module):

@@ -75,7 +75,7 @@ def train_gate(
         network.trunk.to(memory_format=torch.channels_last)  # 1.3 times faster in bfloat16
     average = copy.deepcopy(network).eval()
     clips = GateClips(corpus, waves, teacher, rows, config, synthetic=synthetic, heldout=heldout)
-    composer = Composer(corpus, waves, rows, config)
+    composer = Composer(corpus, waves, rows, config, clips.is_heard)
     mixup = np.random.default_rng([config.seed, 17])
     augment = Augmenter(config.augment, rooms, seed=config.seed)
     g = config.gate

@@ -23,7 +23,7 @@ import numpy as np
 from cough.audio import SAMPLE_RATE_HZ
 from training.clips import is_silent
 from training.corpus import Corpus
-from training.isolated import Sound, faded, isolated_coughs
+from training.isolated import Believed, Sound, faded, isolated_coughs
 
 SNRS_DB = (20, 15, 10, 5, 0)
 SPACINGS = {"apart": (0.35, 1.0), "bouts": (0.1, 0.6)}
@@ -96,14 +96,14 @@ class Soundscape:
         return len(self.samples) / SAMPLE_RATE_HZ
 
 
-def palette(corpus: Corpus, clips: Mapping[int, np.ndarray]) -> Palette:
-    """Sort a fold's clips (samples by row) into coughs, voices and backgrounds."""
+def palette(corpus: Corpus, clips: Mapping[int, np.ndarray], believed: Believed | None = None) -> Palette:
+    """Sort a fold's clips (samples by row) into coughs, those believed in, voices and backgrounds."""
     by_event: dict[str, list[int]] = {}
     for row, samples in clips.items():
         if not is_silent(samples):
             by_event.setdefault(corpus.recordings[row].event, []).append(row)
     return Palette(
-        isolated_coughs(corpus, clips),
+        isolated_coughs(corpus, clips, believed),
         {e: [_loudest_part(corpus, row, clips[row]) for row in by_event[e]] for e in VOICES if e in by_event},
         {
             kind: [clips[row] for event in events for row in by_event.get(event, ())]

@@ -28,6 +28,7 @@ from training.classical import ClassicalFeatures
 from training.config import AugmentConfig
 from training.export import check_parity, export_head, export_voter
 from training.networks import EncoderNetwork, unfold_encoder
+from training.quantisation import TOLERANCE, distance, quantised
 from training.recordings import Recordings
 
 RIDGES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
@@ -235,7 +236,10 @@ def _network(encoder_onnx: bytes, *, epochs: int, seed: int) -> VoterKind:
                 )
 
         def export(slope: float, shifts: np.ndarray) -> bytes:
-            return _export(_Calibrated(network, slope, shifts), data)
+            exact = _export(_Calibrated(network, slope, shifts), data)
+            integers = quantised(exact, [windows[0] for windows in data.windows])
+            alike = distance(integers, exact, _some_windows(data)) <= TOLERANCE
+            return integers if alike else exact
 
         return Fitted(logits, export)
 
@@ -284,5 +288,10 @@ def _export(module: nn.Module, data: Recordings) -> bytes:
     """ONNX of (batch, window) -> (batch, n_classes), refused unless it gives the same on real coughs."""
     module.eval()
     onnx = export_voter(module, window=data.windows[0].shape[1])
-    check_parity(module, onnx, [w[0] for w in data.windows[:: max(1, len(data) // 100)]])
+    check_parity(module, onnx, _some_windows(data))
     return onnx
+
+
+def _some_windows(data: Recordings) -> list[np.ndarray]:
+    """The first cough of about a hundred recordings."""
+    return [windows[0] for windows in data.windows[:: max(1, len(data) // 100)]]
