@@ -37,9 +37,8 @@ class GateConfig(_Section):
     """Show what is still taken for a cough more often, epoch by epoch."""
     synthetic_share: float = 0.08
     """Share of the other sounds that is synthetic: near-coughs of ``training.nearcoughs``, speech."""
-    composed_share: float = 0.0
-    """Share of the clips that is cut from soundscapes, where it is known when somebody coughs. 0.2 finds
-    more coughs under noise and takes more other sounds for one (``training.composed``)."""
+    composed_share: float = 0.15
+    """Share of the clips that is cut from soundscapes, where it is known when somebody coughs."""
     self_training: bool = True
     """Unlabelled clips get the label that a gate which never heard their source is sure of."""
     frame_self_training: bool = True
@@ -48,8 +47,8 @@ class GateConfig(_Section):
     """Clips labelled cough in which neither such a gate nor the teacher hears one are not learnt from."""
     bfloat16: bool = True
     """Convolutions in bfloat16: a third faster on processors that have it, weights stay float32."""
-    score_frames: int = 4
-    """A clip's score is its highest mean over this many consecutive frames (4 x 40 ms)."""
+    score_frames: int = 3
+    """A clip's score is its highest mean over this many consecutive frames (3 x 40 ms)."""
     calibration_clips_per_group: int = 10
     """So that no one person decides calibration and threshold."""
     target_sensitivity: float = 0.95
@@ -71,15 +70,15 @@ class LosoConfig(_Section):
 class EncoderConfig(_Section):
     """Network and training of the embedding."""
 
-    width: int = 48
+    width: int = 64
     embedding_size: int = 384
     window_s: float = 1.0
-    epochs: int = 9
+    epochs: int = 14
     batch_size: int = 64
     learning_rate: float = 3e-3
     weight_decay: float = 1e-3
     class_loss: float = 0.3
-    naming_loss: float = 0.3
+    naming_loss: float = 0.5
     """Weight of naming a clip's sound among the classes of its source."""
     named_share: float = 1.5
     """How much more often windows of a named sound are drawn."""
