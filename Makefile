@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CORPUS ?= $(or $(COUGH_CORPUS),../shared/corpus)
 CONFIG ?= training/default.toml
 
-.PHONY: demo test lint train report worked-example ablation bench examples serve clean
+.PHONY: demo test lint train report worked-example ablation tiers bench examples serve clean
 
 demo: $(VENV)/.serve  ## install what serving needs, screen the bundled example recordings
 	$(BIN)/cough demo
@@ -35,6 +35,9 @@ worked-example: $(VENV)/.all  ## the evaluation of the shipped bundle that data_
 
 ablation: $(VENV)/.all  ## what each piece of the gate's recipe is worth on unheard corpora (a long run)
 	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.ablation
+
+tiers: $(VENV)/.all  ## the gate of both licence tiers, side by side; trains the open one
+	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.tiers
 
 bench: $(VENV)/.all  ## speed, as ratios against references measured in the same run
 	$(BIN)/python -m tests.benchmarks

@@ -69,7 +69,7 @@ class Run(BaseModel):
         """
         opened, loaded = Manifest.open(manifest), load_bundle(bundle)
         # Every line is read as a run would read it: a bad cell in the last must not cost days of screening.
-        rows = sum(1 for _ in opened.rows())
+        rows = opened.read_through()
         if not rows:
             raise errors.ManifestInvalid("The manifest names no recording.")
         return cls(

@@ -83,7 +83,7 @@ def validate(
     Parameters
     ----------
     bundle : whose encoder looks for near-copies; None checks cells and splits and opens no audio
-    progress : called once a line
+    progress : called once a line, and once more for each that was listened to when its copies are looked for
 
     Raises
     ------
@@ -114,7 +114,7 @@ def validate(
         else:
             problems += _duration(outcome[0], recording, number)
             heard.append(outcome[1])
-    problems += _copies(heard)
+    problems += _copies(heard, progress)
     return sorted(problems, key=lambda p: p.line)
 
 
@@ -243,9 +243,11 @@ def _loudest_s(samples: Float32) -> float:
     return (int(np.argmax(energy[size:] - energy[:-size])) + size / 2) / SAMPLE_RATE_HZ
 
 
-def _copies(heard: list[_Heard]) -> Iterator[Problem]:
+def _copies(heard: list[_Heard], progress: Callable[[], None]) -> Iterator[Problem]:
     """Copies that stand under two subjects, in two splits or with two labels."""
     audible = [h for h in heard if h.piece.any()]
+    for _ in range(len(heard) - len(audible)):
+        progress()
     first: dict[str, _Heard] = {}
     exact: set[tuple[int, int]] = set()
     for one in audible:
@@ -255,13 +257,16 @@ def _copies(heard: list[_Heard]) -> Iterator[Problem]:
             yield from _copy(one, other, "duplicate_audio")
     embeddings = np.stack([h.embedding for h in audible]) if audible else np.zeros((0, 1), np.float32)
     for begin in range(0, len(audible), 512):
-        alike = embeddings[begin : begin + 512] @ embeddings.T
+        some = embeddings[begin : begin + 512]
+        alike = some @ embeddings.T
         for i, j in zip(*np.nonzero(alike >= NEAR_COSINE), strict=True):
             one, other = audible[begin + int(i)], audible[int(j)]
             if other.line >= one.line or (other.line, one.line) in exact or not _at_odds(one, other):
                 continue
             if _correlation(one.piece, other.piece) >= NEAR_CORRELATION:
                 yield from _copy(one, other, "near_duplicate_audio")
+        for _ in some:
+            progress()
 
 
 def _at_odds(one: _Heard, other: _Heard) -> list[str]:

@@ -105,7 +105,7 @@ def assemble(
     took_s : seconds that the epochs of each training stage took
     """
     out.mkdir(parents=True, exist_ok=True)
-    gate_spec, gate_onnx, gate_figures = _gate(parts, config)
+    gate_spec, gate_onnx, gate_figures = calibrated_gate(parts, config)
     window = round(config.encoder.window_s * SAMPLE_RATE_HZ)
     windows = [_first_window(clip, window) for clip in _parity_clips(parts)]
     exact = export_encoder(parts.encoder, window=window)
@@ -179,7 +179,7 @@ def _bundle(
     return Bundle(spec, "", contents)
 
 
-def _gate(parts: Parts, config: TrainingConfig) -> tuple[GateSpec, bytes, dict[str, Any]]:
+def calibrated_gate(parts: Parts, config: TrainingConfig) -> tuple[GateSpec, bytes, dict[str, Any]]:
     """Export with the calibration and threshold that held-out sources gave; a kept gate as it is."""
     if isinstance(parts.gate, Bundle):
         kept = parts.gate

@@ -97,7 +97,7 @@ def validate(
             check_fix(manifest, fix)
         model = None if no_audio else load_bundle(bundle)
         with common.progress() as bar:
-            task = bar.add_task("validating", total=len(manifest))
+            task = bar.add_task("validating", total=len(manifest) * (1 if no_audio else 2))
             problems = find(manifest, bundle=model, progress=lambda: bar.advance(task))
         if fix is not None:
             mended, dropped = write_fixed(manifest, problems, fix)

@@ -10,7 +10,7 @@ import typer
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cough.cli import common
-from cough.errors import CoughError
+from cough.errors import CoughError, ManifestError
 
 Predictions = Annotated[
     Path, typer.Argument(metavar="PREDICTIONS", help="predictions.parquet or its folder.")
@@ -87,7 +87,9 @@ def evaluate(
             write_report(metrics, output, title=title)
     except CoughError as error:
         common.report(error)
-        raise typer.Exit(common.FAILED) from error
+        # A manifest that cannot be read is the caller's setup, as it is to the other commands.
+        code = common.USAGE if isinstance(error, ManifestError) else common.FAILED
+        raise typer.Exit(code) from error
     if json_output:
         common.emit(json.dumps(finite(metrics)))
         return

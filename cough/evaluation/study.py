@@ -129,6 +129,7 @@ def _gate(frame: pd.DataFrame, other: pd.DataFrame | None) -> dict[str, Any] | N
         "specificity": interval(lambda r: specificity(y[r], found[r], threshold=0.5), who),
         "by_event": {},
         "by_source": {},
+        "subgroups": subgroups(rows, y, s, who),
         "curve": _roc(y, s),
         "precision_recall": precision_recall(y, s),
         "compared": None if other is None else compare(y, s, _theirs(rows, other, "cough_score"), who),

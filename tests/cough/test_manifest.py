@@ -70,6 +70,22 @@ def test_bad_csv_is_a_clear_error(tmp_path: Path, text: str, code: str) -> None:
     assert caught.value.code == code
 
 
+@pytest.mark.parametrize("twice", [False, True])
+def test_two_lines_for_one_recording_are_refused_before_anything_is_screened(
+    tmp_path: Path, twice: bool
+) -> None:
+    file = tmp_path / "m.csv"
+    names = [f"r{i}" for i in range(500)]
+    names[400] = names[7] if twice else names[400]
+    file.write_text("recording_id,path\n" + "".join(f"{name},a.wav\n" for name in names))
+    manifest = Manifest.open(file)
+    if twice:
+        with pytest.raises(errors.ManifestInvalid, match="r7"):
+            manifest.read_through()
+    else:
+        assert manifest.read_through() == 500
+
+
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     file = tmp_path / "m.csv"
     file.write_bytes(b"recording_id,path\n\xff\xfe,x\n")

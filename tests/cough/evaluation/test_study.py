@@ -137,6 +137,21 @@ def test_subgroups_by_language_where_the_manifest_has_it(tmp_path: Path) -> None
     assert all(g["auroc"]["low"] > 0.5 for g in found.values())
 
 
+def test_the_gate_too_is_judged_by_subgroup(tmp_path: Path) -> None:
+    predictions, manifest = world(tmp_path)
+    rows, table = pd.read_csv(manifest), pd.read_parquet(predictions)
+    coughs = np.arange(N) % 3 > 0
+    rows["event"] = np.where(coughs, "cough", "speech")
+    rows["language"] = np.where(np.arange(N) % 2, "pt", "en")
+    rows.to_csv(manifest, index=False)
+    # Right in one language, upside down in the other.
+    table["cough_score"] = np.where(coughs == (rows["language"] == "pt"), 0.9, 0.1)
+    table.to_parquet(predictions)
+    gate = evaluate(join(predictions, Manifest.open(manifest)))["gate"]
+    found = {g["value"]: g["auroc"]["value"] for g in gate["subgroups"] if g["column"] == "language"}
+    assert found == {"pt": 1.0, "en": 0.0}
+
+
 def test_people_of_the_training_are_a_leak(tmp_path: Path) -> None:
     predictions, manifest = world(tmp_path, audio=2.0)
     table = join(predictions, Manifest.open(manifest))
@@ -232,6 +247,19 @@ def test_bad_input_is_one_line_and_leaves_nothing(tmp_path: Path, kind: str) -> 
     assert not said
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
     assert not out.exists() or [p.name for p in out.iterdir()] == ["thesis.tex"]
+
+
+def test_a_manifest_that_cannot_be_read_is_the_callers_setup(tmp_path: Path) -> None:
+    predictions, manifest = world(tmp_path / "in")
+    code, said, told = run(predictions, tmp_path / "none.csv", "-o", tmp_path / "report")
+    assert (code, said) == (2, "")
+    assert "manifest_missing" in told
+    code, _, told = run(
+        predictions, manifest, "-o", tmp_path / "report", "--trained-on", tmp_path / "none.csv"
+    )
+    assert code == 2
+    assert "manifest_missing" in told
+    assert not (tmp_path / "report").exists()
 
 
 def test_where_takes_columns_of_the_manifest(tmp_path: Path) -> None:
