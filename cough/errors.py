@@ -181,7 +181,7 @@ class ManifestMissing(ManifestError):
 
 
 class ManifestInvalid(ManifestError):
-    """No CSV in UTF-8, a column is missing, or a cell does not fit its column."""
+    """No CSV in UTF-8, a column is missing, a cell does not fit its column, or two lines name one recording."""
 
     code = "manifest_invalid"
 

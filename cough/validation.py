@@ -83,7 +83,7 @@ def validate(
     Parameters
     ----------
     bundle : whose encoder looks for near-copies; None checks cells and splits and opens no audio
-    progress : called once a line, and once more for each that was listened to when its copies are looked for
+    progress : called twice a line, when it is read and when its copies are looked for; once without a bundle
 
     Raises
     ------
@@ -94,7 +94,9 @@ def validate(
     splits: dict[str, dict[str, int]] = defaultdict(dict)
     heard: list[_Heard] = []
     encoder = Encoder(bundle) if bundle else None
+    n_lines = 0
     for number, line in enumerate(manifest.lines(), start=2):
+        n_lines += 1
         progress()
         found, recording = _cells(line, number, seen)
         problems += found
@@ -115,6 +117,9 @@ def validate(
             problems += _duration(outcome[0], recording, number)
             heard.append(outcome[1])
     problems += _copies(heard, progress)
+    if encoder is not None:
+        for _ in range(n_lines - len(heard)):
+            progress()
     return sorted(problems, key=lambda p: p.line)
 
 

@@ -39,7 +39,7 @@ from cough.heard import HEARD, fingerprint, read_heard, write_heard
 from cough.manifest import Manifest
 from cough.messages import RE_RECORD
 from cough.quality import assess, judge
-from training.calibration import calibrate_on_heldout
+from training.calibration import Calibration, calibrate_on_heldout
 from training.condition import read_condition, train_condition, with_condition
 from training.config import TrainingConfig
 from training.corpus import VOCAL_HARD, Corpus, Teacher
@@ -47,7 +47,7 @@ from training.export import check_parity, export_encoder, export_gate, gate_modu
 from training.heldout import Heldout
 from training.networks import GATE_HOP_S, EncoderNetwork, GateEnsemble
 from training.probe import probes
-from training.quantisation import distance, quantised
+from training.quantisation import in_integers
 from training.recordings import collect
 from training.scoring import HOP
 from training.stages import PROJECT
@@ -105,13 +105,13 @@ def assemble(
     took_s : seconds that the epochs of each training stage took
     """
     out.mkdir(parents=True, exist_ok=True)
-    gate_spec, gate_onnx, gate_figures = calibrated_gate(parts, config)
+    gate_spec, gate_onnx, gate_figures = _gate(parts, config)
     window = round(config.encoder.window_s * SAMPLE_RATE_HZ)
-    windows = [_first_window(clip, window) for clip in _parity_clips(parts)]
+    windows = [_around_peak(clip, window) for clip in _some_clips(parts.waves, parts.training, PARITY_CLIPS)]
     exact = export_encoder(parts.encoder, window=window)
     encoder_parity = check_parity(parts.encoder, exact, windows)
-    ranges = [_first_window(clip, window) for clip in _some_clips(parts, RANGE_CLIPS)]
-    encoder_onnx = quantised(exact, ranges)
+    ranges = [_around_peak(clip, window) for clip in _some_clips(parts.waves, parts.training, RANGE_CLIPS)]
+    encoder_onnx, off = in_integers(exact, ranges, windows)
     encoder_spec = EncoderSpec(
         file="encoder.onnx",
         window_s=config.encoder.window_s,
@@ -138,7 +138,7 @@ def assemble(
         "quality": _quality_figures(parts, config, CoughGate(draft)),
         "encoder": {
             "parity_max_abs": encoder_parity,
-            "in_integers_max_distance": round(distance(encoder_onnx, exact, windows), 4),
+            "in_integers_max_distance": round(off, 4),
             "probes_fold_5": probes(
                 parts.corpus, parts.waves, parts.teacher, Encoder(draft), test_fold=config.test_fold
             ),
@@ -179,13 +179,33 @@ def _bundle(
     return Bundle(spec, "", contents)
 
 
-def calibrated_gate(parts: Parts, config: TrainingConfig) -> tuple[GateSpec, bytes, dict[str, Any]]:
-    """Export with the calibration and threshold that held-out sources gave; a kept gate as it is."""
+def _gate(parts: Parts, config: TrainingConfig) -> tuple[GateSpec, bytes, dict[str, Any]]:
+    """Spec, graph and figures of the gate; a kept one's as they are."""
     if isinstance(parts.gate, Bundle):
         kept = parts.gate
         return kept.spec.gate, kept.contents[kept.spec.gate.file], dict(kept.spec.metrics["gate"])
-    network = parts.gate.network
     held = calibrate_on_heldout(parts.corpus, parts.waves, parts.teacher, parts.gate.heldout, config)
+    spec, onnx, parity = calibrated_gate(parts.gate.network, held, parts.waves, parts.training, config)
+    return spec, onnx, {"parity_max_abs": parity, "leave_sources_out": held.table}
+
+
+def calibrated_gate(
+    network: GateEnsemble, held: Calibration, waves: Waves, rows: np.ndarray, config: TrainingConfig
+) -> tuple[GateSpec, bytes, float]:
+    """Export with the calibration and threshold that held-out sources gave.
+
+    Parameters
+    ----------
+    rows : recordings, some of which torch and ONNX Runtime must agree on
+
+    Returns
+    -------
+    tuple : spec, ONNX, and by how much the two differ at most
+
+    Raises
+    ------
+    ParityError : too much
+    """
     spec = GateSpec(
         file="gate.onnx",
         hop_s=GATE_HOP_S,
@@ -201,8 +221,7 @@ def calibrated_gate(parts: Parts, config: TrainingConfig) -> tuple[GateSpec, byt
     )
     onnx = export_gate(network, slope=held.slope, shift=held.shift)
     module = gate_module(network, slope=held.slope, shift=held.shift)
-    parity = check_parity(module, onnx, _parity_clips(parts))
-    return spec, onnx, {"parity_max_abs": parity, "leave_sources_out": held.table}
+    return spec, onnx, check_parity(module, onnx, _some_clips(waves, rows, PARITY_CLIPS))
 
 
 def _heard_by(parts: Parts) -> bytes:
@@ -338,19 +357,17 @@ def _round(x: float) -> float:
     return round(x, 4)
 
 
-def _parity_clips(parts: Parts) -> list[np.ndarray]:
-    return _some_clips(parts, PARITY_CLIPS)
-
-
-def _some_clips(parts: Parts, n: int) -> list[np.ndarray]:
+def _some_clips(waves: Waves, rows: np.ndarray, n: int) -> list[np.ndarray]:
     """About ``n`` real recordings, padded to whole hops."""
-    rows = parts.training[:: max(1, len(parts.training) // n)]
-    return [_whole_hops(parts.waves.samples(int(row))) for row in rows]
+    return [_whole_hops(waves.samples(int(row))) for row in rows[:: max(1, len(rows) // n)]]
 
 
 def _whole_hops(samples: np.ndarray) -> np.ndarray:
     return np.pad(samples, (0, -len(samples) % HOP))
 
 
-def _first_window(samples: np.ndarray, window: int) -> np.ndarray:
-    return np.pad(samples[:window], (0, max(0, window - len(samples))))
+def _around_peak(samples: np.ndarray, window: int) -> np.ndarray:
+    """``window`` samples around the loudest one, as the screener cuts them around a cough."""
+    begin = max(0, min(int(np.abs(samples).argmax()) - window // 2, len(samples) - window))
+    piece = samples[begin : begin + window]
+    return np.pad(piece, (0, window - len(piece)))

@@ -36,6 +36,22 @@ class _Inputs(CalibrationDataReader):  # type: ignore[misc]
         return next(self._left, None)
 
 
+def in_integers(
+    exact: bytes, ranges: Sequence[np.ndarray], checked: Sequence[np.ndarray]
+) -> tuple[bytes, float]:
+    """The graph in integers and how far its outputs lie off; the exact one, 0, where that is too far.
+
+    Parameters
+    ----------
+    exact : ONNX of one input, (batch, n_samples)
+    ranges : real sound, each (n_samples,) float32, that tells how large activations become
+    checked : the same, to compare outputs on
+    """
+    integers = quantised(exact, ranges)
+    off = distance(integers, exact, checked)
+    return (integers, off) if off <= TOLERANCE else (exact, 0.0)
+
+
 def quantised(model: bytes, windows: Sequence[np.ndarray]) -> bytes:
     """The graph with every convolution but the first in integers.
 

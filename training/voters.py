@@ -28,7 +28,7 @@ from training.classical import ClassicalFeatures
 from training.config import AugmentConfig
 from training.export import check_parity, export_head, export_voter
 from training.networks import EncoderNetwork, unfold_encoder
-from training.quantisation import TOLERANCE, distance, quantised
+from training.quantisation import in_integers
 from training.recordings import Recordings
 
 RIDGES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
@@ -237,9 +237,8 @@ def _network(encoder_onnx: bytes, *, epochs: int, seed: int) -> VoterKind:
 
         def export(slope: float, shifts: np.ndarray) -> bytes:
             exact = _export(_Calibrated(network, slope, shifts), data)
-            integers = quantised(exact, [windows[0] for windows in data.windows])
-            alike = distance(integers, exact, _some_windows(data)) <= TOLERANCE
-            return integers if alike else exact
+            first = [windows[0] for windows in data.windows]
+            return in_integers(exact, first, _some_windows(data))[0]
 
         return Fitted(logits, export)
 

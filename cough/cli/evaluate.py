@@ -10,7 +10,7 @@ import typer
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cough.cli import common
-from cough.errors import CoughError, ManifestError
+from cough.errors import CoughError, ManifestInvalid, ManifestMissing, MissingExtra
 
 Predictions = Annotated[
     Path, typer.Argument(metavar="PREDICTIONS", help="predictions.parquet or its folder.")
@@ -88,8 +88,8 @@ def evaluate(
     except CoughError as error:
         common.report(error)
         # A manifest that cannot be read is the caller's setup, as it is to the other commands.
-        code = common.USAGE if isinstance(error, ManifestError) else common.FAILED
-        raise typer.Exit(code) from error
+        setup = isinstance(error, ManifestMissing | ManifestInvalid | MissingExtra)
+        raise typer.Exit(common.USAGE if setup else common.FAILED) from error
     if json_output:
         common.emit(json.dumps(finite(metrics)))
         return

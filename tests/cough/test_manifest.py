@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cough import errors
+from cough.batch import Run
 from cough.manifest import UNKNOWN, Manifest, recording_of
 
 
@@ -78,12 +79,11 @@ def test_two_lines_for_one_recording_are_refused_before_anything_is_screened(
     names = [f"r{i}" for i in range(500)]
     names[400] = names[7] if twice else names[400]
     file.write_text("recording_id,path\n" + "".join(f"{name},a.wav\n" for name in names))
-    manifest = Manifest.open(file)
     if twice:
-        with pytest.raises(errors.ManifestInvalid, match="r7"):
-            manifest.read_through()
+        with pytest.raises(errors.ManifestInvalid, match="Line 402: recording_id r7 is that of line 9"):
+            Run.plan(file)
     else:
-        assert manifest.read_through() == 500
+        assert Run.plan(file).n_rows == 500
 
 
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:

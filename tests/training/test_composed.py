@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from cough.audio import SAMPLE_RATE_HZ
@@ -10,6 +11,7 @@ from training.clips import HOP, GateClips
 from training.composed import DECAY_FRAMES, SCENES, Composer, truth
 from training.config import GateConfig, TrainingConfig
 from training.corpus import Corpus, Teacher
+from training.heldout import Heldout
 from training.isolated import Sound
 from training.scenes import Placed, Soundscape
 from training.waves import Waves
@@ -68,6 +70,16 @@ def test_coughs_lie_where_the_frames_say(tiny: tuple[Corpus, Waves, Teacher]) ->
             louder_db.append(10 * np.log10(level[frames == 1].mean() / level[background].mean()))
     assert len(louder_db) > SCENES // 4
     assert min(louder_db) > 5
+
+
+@pytest.mark.parametrize("heard", [False, True])
+def test_only_coughs_that_somebody_hears_are_placed(tiny: tuple[Corpus, Waves, Teacher], heard: bool) -> None:
+    # The teacher hears a cough in recording 0 alone; a gate that never heard the source perhaps in 3.
+    heldout = Heldout(np.array([3]), [np.full(100, 3.0 if heard else -3.0, np.float32)])
+    clips = GateClips(*tiny, np.arange(6), config(1.0), heldout=heldout)
+    composer = Composer(tiny[0], tiny[1], np.arange(6), config(1.0), clips.is_heard)
+    names = {cough.sound.name for _, scene in composer.scenes for cough in scene.coughs}
+    assert {name.partition("@")[0] for name in names} == ({"0", "3"} if heard else {"0"})
 
 
 def test_without_coughs_or_share_nothing_is_replaced(tiny: tuple[Corpus, Waves, Teacher]) -> None:

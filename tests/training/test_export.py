@@ -85,4 +85,5 @@ def test_golden_vectors(bundle: Bundle) -> None:
         assert found.cough_score == pytest.approx(expected["cough_score"], abs=1e-3)
         embeddings = encoder.embed(samples, found.events)
         first = np.reshape(expected["embeddings"], (-1, 8))
-        np.testing.assert_allclose(embeddings[:, :8], first, atol=1e-3)
+        # In integers: another processor's last digit may round an activation the other way.
+        np.testing.assert_allclose(embeddings[:, :8], first, atol=5e-3)

@@ -23,6 +23,7 @@ from training.config import TrainingConfig
 from training.corpora.form import prepare
 from training.joined import read_corpora, read_teacher
 from training.parts import deal
+from training.quantisation import TOLERANCE
 from training.stages import PROJECT
 
 KINDS = {"coughing": 24, "dog": 0, "sneezing": 21}
@@ -107,8 +108,19 @@ def test_gate_and_encoder_of_a_bundle_are_kept_and_where_they_came_from(
     assert new.spec.training.kept["encoder"]["bundle_id"] == old.spec.bundle_id
     noise = 0.1 * np.random.default_rng(0).standard_normal(16_000).astype(np.float32)
     events = [CoughEvent(start_s=0.0, end_s=1.0, score=1.0)]
-    ours = [Encoder(bundle).embed(noise, events) for bundle in (old, new)]
-    np.testing.assert_allclose(*ours, atol=1e-5)
+    ours = [Encoder(bundle).embed(noise, events)[0] for bundle in (old, new)]
+    # The same weights; the ranges of activations are measured anew.
+    assert np.linalg.norm(ours[0] - ours[1]) < TOLERANCE
+
+
+def test_the_same_seeds_give_the_same_bundle(
+    prepared: tuple[Path, Path], trained: Path, tmp_path: Path
+) -> None:
+    again = tmp_path / "again"
+    done = train(again, *prepared)
+    assert done.returncode == 0, done.stderr
+    assert load_bundle(again).spec.files == load_bundle(trained).spec.files
+    assert load_bundle(again).spec.bundle_id == load_bundle(trained).spec.bundle_id
 
 
 def test_what_is_too_little_is_said_before_anything_is_decoded(
