@@ -181,7 +181,7 @@ class ManifestMissing(ManifestError):
 
 
 class ManifestInvalid(ManifestError):
-    """No CSV in UTF-8, a column is missing, a cell does not fit its column, or two lines name one recording."""
+    """No CSV in UTF-8, a column missing, a cell that does not fit its column, a recording named twice."""
 
     code = "manifest_invalid"
 
