@@ -189,10 +189,8 @@ class GateClips:
         if self.corpus.recordings[row].duration_s <= SINGLE_COUGH_S:
             return True
         middle = (begin + end) // 2
-        for window in self._logits.of(row):
-            start = int(self._logits.start[window])
-            if start <= middle < start + SAMPLE_RATE_HZ and self._cough_column[window] > COUGH_LOGIT_FIRM:
-                return True
+        if any(start <= middle < start + SAMPLE_RATE_HZ for start in self._heard_seconds(row)):
+            return True
         logits = self.heldout.frames(row) if self.heldout else None
         heard = () if logits is None else logits[begin // HOP : -(-end // HOP)]
         return bool(np.max(heard, initial=-np.inf) > FRAME_HEARD)
@@ -311,12 +309,17 @@ class GateClips:
     def _loud(self, row: int) -> int:
         """A loud sample position; of a cough clip, inside a second where the teacher hears one."""
         samples = self.waves.samples(row)
-        heard = [w for w in self._logits.of(row) if self._cough_column[w] > COUGH_LOGIT_FIRM]
+        heard = self._heard_seconds(row)
         if self.label[row] == 1 and heard:
-            start = int(self._logits.start[self.random.choice(heard)])
+            start = int(self.random.choice(heard))
             second = samples[start : start + SAMPLE_RATE_HZ]
             return start + self._active(second) if len(second) else self._active(samples)
         return self._active(samples)
+
+    def _heard_seconds(self, row: int) -> list[int]:
+        """Where the seconds begin in which the teacher is firm on a cough, in samples."""
+        windows = self._logits.of(row)
+        return self._logits.start[windows[self._cough_column[windows] > COUGH_LOGIT_FIRM]].tolist()
 
     def _active(self, samples: np.ndarray) -> int:
         """A random sample position among blocks within 10 dB of the loudest."""
@@ -341,11 +344,10 @@ class GateClips:
         if self.corpus.recordings[row].duration_s <= SINGLE_COUGH_S:
             heard[:] = True
         else:
-            for window in self._logits.of(row):
-                if self._cough_column[window] > COUGH_LOGIT_FIRM:
-                    begin = (self._logits.start[window] - crop.begin) / speed + crop.at
-                    first, last = int(begin // HOP), int((begin + SAMPLE_RATE_HZ / speed) // HOP)
-                    heard[max(0, first) : max(0, last)] = True
+            for start in self._heard_seconds(row):
+                begin = (start - crop.begin) / speed + crop.at
+                first, last = int(begin // HOP), int((begin + SAMPLE_RATE_HZ / speed) // HOP)
+                heard[max(0, first) : max(0, last)] = True
         sure = self._heldout_frames(row, n_frames, crop, speed)
         heard |= sure > FRAME_HEARD
         label = (heard & (below < 12)).astype(np.float32)

@@ -5,10 +5,14 @@ soundscapes are those of ``training.scenes``, made of nothing but the rows that 
 coughs and other voices at known times, equally loud, over a background at 0 to 25 dB SNR.
 
 A burst in a clip labelled cough need not be a cough: only those count that somebody else heard, too
-(``GateClips.is_heard``). With every such burst, more other sounds were taken for coughs.
+(``GateClips.is_heard``). With every such burst, more other sounds were taken for coughs. The short gates
+of ``training.loso`` have nobody to ask but the teacher: without its outputs they learn from composed clips
+of short single coughs alone.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -29,6 +33,22 @@ DECAY_FRAMES = 3
 """After a cough's end it decays; these frames count neither as cough nor as none."""
 
 
+class _Unread(Mapping[int, np.ndarray]):
+    """Samples by row, read when asked for: hours of sound need not be held."""
+
+    def __init__(self, waves: Waves, rows: Sequence[int]) -> None:
+        self._waves, self._rows = waves, rows
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return self._waves.samples(row)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
 class Composer:
     """Puts parts of soundscapes into training batches."""
 
@@ -42,9 +62,8 @@ class Composer:
     ) -> None:
         self.random = np.random.default_rng([config.seed, 19])
         self.share = config.gate.composed_share
-        # Without a share of them, hours of sound need not be held.
         labelled = [int(row) for row in rows if self.share and corpus.recordings[row].is_cough is not None]
-        sounds = palette(corpus, {row: waves.samples(row) for row in labelled}, believed)
+        sounds = palette(corpus, _Unread(waves, labelled), believed)
         kinds = [kind for kind, clips in sounds.backgrounds.items() if clips]
         self.scenes: list[tuple[np.ndarray, Soundscape]] = []
         for i in range(SCENES if self.share and sounds.coughs and kinds else 0):

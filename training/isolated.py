@@ -127,7 +127,7 @@ Believed = Callable[[int, int, int], bool]
 def isolated_coughs(
     corpus: Corpus, clips: Mapping[int, np.ndarray], believed: Believed | None = None
 ) -> list[Sound]:
-    """Every isolated cough in the audible cough clips among ``clips`` (samples by row)."""
+    """Isolated coughs in audible cough clips among ``clips`` (samples by row): all, or those believed."""
     coughs = []
     for row, samples in clips.items():
         recording = corpus.recordings[row]

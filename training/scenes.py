@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -69,6 +70,20 @@ class Palette:
 
 
 @dataclass(frozen=True)
+class _Chosen(Sequence[np.ndarray]):
+    """Some of many clips, none held."""
+
+    clips: Mapping[int, np.ndarray]
+    rows: Sequence[int]
+
+    def __getitem__(self, i: Any) -> Any:
+        return self.clips[self.rows[i]]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
 class Placed:
     """A sound in a soundscape: its active part, in seconds."""
 
@@ -97,7 +112,13 @@ class Soundscape:
 
 
 def palette(corpus: Corpus, clips: Mapping[int, np.ndarray], believed: Believed | None = None) -> Palette:
-    """Sort a fold's clips (samples by row) into coughs, those believed in, voices and backgrounds."""
+    """Sort a fold's clips (samples by row) into coughs, voices and backgrounds.
+
+    Parameters
+    ----------
+    clips : samples of each row; backgrounds are asked for again whenever they are drawn
+    believed : which bursts of cough clips count, see ``isolated_coughs``
+    """
     by_event: dict[str, list[int]] = {}
     for row, samples in clips.items():
         if not is_silent(samples):
@@ -106,7 +127,7 @@ def palette(corpus: Corpus, clips: Mapping[int, np.ndarray], believed: Believed 
         isolated_coughs(corpus, clips, believed),
         {e: [_loudest_part(corpus, row, clips[row]) for row in by_event[e]] for e in VOICES if e in by_event},
         {
-            kind: [clips[row] for event in events for row in by_event.get(event, ())]
+            kind: _Chosen(clips, [row for event in events for row in by_event.get(event, ())])
             for kind, events in BACKGROUNDS.items()
         },
     )
