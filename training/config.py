@@ -70,18 +70,21 @@ class LosoConfig(_Section):
 class EncoderConfig(_Section):
     """Network and training of the embedding."""
 
-    width: int = 64
+    width: int = 48
     embedding_size: int = 384
     window_s: float = 1.0
-    epochs: int = 14
+    epochs: int = 10
     batch_size: int = 64
     learning_rate: float = 3e-3
     weight_decay: float = 1e-3
     class_loss: float = 0.3
-    naming_loss: float = 0.5
+    naming_loss: float = 0.3
     """Weight of naming a clip's sound among the classes of its source."""
     named_share: float = 1.5
     """How much more often windows of a named sound are drawn."""
+    augment_share: float = 0.4
+    """How much of the probabilities in ``augment`` is meant for the encoder: what is heard through a bad
+    channel cannot be named as well as the teacher names the clean second, however large the network."""
     bfloat16: bool = True
 
 
@@ -105,6 +108,11 @@ class AugmentConfig(_Section):
     shorten_probability: float = 0.25
     """Clips cut to a second or less, coughs and others alike: brevity must not tell them apart."""
     spectrogram_mask_probability: float = 0.3
+
+    def lightened(self, share: float) -> AugmentConfig:
+        """The same with this share of every probability."""
+        lighter = {name: share * value for name, value in self if name.endswith("_probability")}
+        return self.model_copy(update=lighter)
 
 
 class TrainingConfig(_Section):

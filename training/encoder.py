@@ -78,7 +78,9 @@ class EncoderWindows:
     def __init__(
         self, corpus: Corpus, waves: Waves, teacher: Teacher, rows: np.ndarray, config: TrainingConfig
     ) -> None:
-        self.waves, self.config = waves, config
+        self.waves = waves
+        lighter = config.augment.lightened(config.encoder.augment_share)
+        self.phone_probability = lighter.codec_probability
         self.random = np.random.default_rng([config.seed, 5])
         used = np.flatnonzero(np.isin(teacher.embedding_rows, rows))
         partner = _partner(teacher, used)
@@ -124,7 +126,7 @@ class EncoderWindows:
         chosen = self.random.choice(len(self.rows), size=size, p=self.probability)
         wave = np.zeros((size, SAMPLE_RATE_HZ), np.float32)
         for i, window in enumerate(chosen):
-            phone = self.random.random() < self.config.augment.codec_probability
+            phone = self.random.random() < self.phone_probability
             samples = self.waves.samples(int(self.rows[window]), phone=phone)
             piece = samples[self.start[window] : self.start[window] + SAMPLE_RATE_HZ]
             # Short recordings anywhere in the window: the screener centres its events.
@@ -183,7 +185,7 @@ def train_encoder(
     if e.bfloat16:
         network.trunk.to(memory_format=torch.channels_last)
     windows = EncoderWindows(corpus, waves, teacher, rows, config)
-    augment = Augmenter(config.augment, rooms, seed=config.seed + 1)
+    augment = Augmenter(config.augment.lightened(e.augment_share), rooms, seed=config.seed + 1)
     steps = len(windows.rows) // e.batch_size
     optimiser = torch.optim.AdamW(network.parameters(), lr=e.learning_rate, weight_decay=e.weight_decay)
     scale = e.embedding_size**0.5
