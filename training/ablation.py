@@ -84,7 +84,7 @@ VARIANTS = (
     Variant("no speed change", ["augment.speed_probability=0.0"], "no faster or slower throats"),
     Variant("no hard-negative mining", ["gate.hard_negative_mining=false"], "what fools it is not repeated"),
     Variant("no synthetic sounds", ["gate.synthetic_share=0.0"], "no espeak-ng speech, no near-coughs"),
-    Variant("no composed clips", ["gate.composed_share=0.0"], "no coughs at known times over other sounds"),
+    Variant("with composed clips", ["gate.composed_share=0.15"], "coughs at known times over other sounds"),
     Variant("with mixup", ["gate.mixup_probability=0.5"], "half of the batches blended in pairs"),
 )  # fmt: skip
 

@@ -5,9 +5,13 @@ soundscapes are those of ``training.scenes``, made of nothing but the rows that 
 coughs and other voices at known times, equally loud, over a background at 0 to 25 dB SNR.
 
 A burst in a clip labelled cough need not be a cough: only those count that somebody else heard, too
-(``GateClips.is_heard``). With every such burst, more other sounds were taken for coughs. The short gates
-of ``training.loso`` have nobody to ask but the teacher: without its outputs they learn from composed clips
-of short single coughs alone.
+(``GateClips.is_heard``). The short gates of ``training.loso`` have nobody to ask but the teacher: without
+its outputs they learn from composed clips of short single coughs alone.
+
+Off in the shipped recipe. Two whole gates, with 0.15 composed (and a score over 3 frames) and without, on
+fold 5: event F1 at 10 dB SNR 0.874 and 0.882, at 5 dB 0.834 and 0.816; 53 and 42 false alarms an hour,
+sneezes apart; specificity at 95 % sensitivity 0.982 and 0.984. On sources that short gates never heard:
+AUROC 0.942 and 0.944, hard 0.904 and 0.902.
 """
 
 from __future__ import annotations

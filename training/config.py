@@ -37,8 +37,9 @@ class GateConfig(_Section):
     """Show what is still taken for a cough more often, epoch by epoch."""
     synthetic_share: float = 0.08
     """Share of the other sounds that is synthetic: near-coughs of ``training.nearcoughs``, speech."""
-    composed_share: float = 0.15
-    """Share of the clips that is cut from soundscapes, where it is known when somebody coughs."""
+    composed_share: float = 0.0
+    """Share of the clips that is cut from soundscapes, where it is known when somebody coughs; what 0.15
+    changed is in ``training.composed``."""
     self_training: bool = True
     """Unlabelled clips get the label that a gate which never heard their source is sure of."""
     frame_self_training: bool = True
@@ -47,8 +48,8 @@ class GateConfig(_Section):
     """Clips labelled cough in which neither such a gate nor the teacher hears one are not learnt from."""
     bfloat16: bool = True
     """Convolutions in bfloat16: a third faster on processors that have it, weights stay float32."""
-    score_frames: int = 3
-    """A clip's score is its highest mean over this many consecutive frames (3 x 40 ms)."""
+    score_frames: int = 4
+    """A clip's score is its highest mean over this many consecutive frames (4 x 40 ms)."""
     calibration_clips_per_group: int = 10
     """So that no one person decides calibration and threshold."""
     target_sensitivity: float = 0.95
