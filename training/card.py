@@ -42,7 +42,7 @@ TIERS = {
         "every licensed recording, the non-commercial ones too (ESC-50 except ESC-10, UrbanSound8K, RAVDESS: "
         "what a cough gate has to refuse). Whether such a licence binds weights is not settled: where that "
         "matters, train the tier `open`. Chosen because the short gates of this tier hear unheard corpora "
-        "better (training/results/gate/tiers.md)"
+        "better (training/results/open_tier.json beside leave_sources_out in bundle.json)"
     ),
     "open": (
         "only recordings under open licences: no ESC-50 except ESC-10, no UrbanSound8K, no RAVDESS. They "
