@@ -36,6 +36,14 @@ def test_shipped_config_reads_and_overrides() -> None:
         read_config(path, ["gate.epochs"])
 
 
+def test_lighter_augmentation_does_the_same_less_often() -> None:
+    whole = AugmentConfig()
+    lighter = whole.lightened(0.4)
+    for name, value in whole:
+        expected = 0.4 * value if name.endswith("_probability") else value
+        assert getattr(lighter, name) == expected
+
+
 @pytest.mark.parametrize("codec", PHONE_CODECS, ids=lambda c: f"{c.encoder}-{c.bit_rate}")
 def test_phone_codecs_keep_length_and_sound(codec: object, bout: np.ndarray) -> None:
     out = round_trip(bout, codec)  # type: ignore[arg-type]
