@@ -18,7 +18,6 @@ corrected carry a trace of the source on which a variant is then judged.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,10 +30,10 @@ import numpy as np
 from cough.evaluation.metrics import auroc, specificity_at_sensitivity
 from training.clips import is_silent
 from training.config import TrainingConfig, read_config
-from training.corpus import VOCAL_HARD, Corpus, Teacher, corpus_path
+from training.corpus import VOCAL_HARD, Corpus, Teacher
 from training.heldout import Heldout
 from training.loso import N_PARTS, Job, leave_sources_out
-from training.pipeline import GATE_SOURCES, LIBRARIES, prepare_waves
+from training.pipeline import GATE_SOURCES, LIBRARIES, corpus_parser, prepare_waves
 from training.stages import PROJECT, code_version, source_hash
 from training.waves import read_waves
 
@@ -91,12 +90,7 @@ VARIANTS = (
 
 def main() -> None:
     """Command line; ``--help`` tells."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config", type=Path, default=PROJECT / "training" / "default.toml")
-    parser.add_argument("--corpus", type=Path, default=corpus_path())
-    parser.add_argument("--cache", type=Path, default=PROJECT / ".cache")
+    parser = corpus_parser(__doc__)
     parser.add_argument("--only", action="append", metavar="NAME", help="these variants alone")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=RESULTS)

@@ -251,6 +251,17 @@ def train(
     return out
 
 
+def corpus_parser(description: str | None) -> argparse.ArgumentParser:
+    """Options of the commands that train with the recipe on one corpus: ``--config --corpus --cache``."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", type=Path, default=PROJECT / "training" / "default.toml")
+    parser.add_argument("--corpus", type=Path, default=corpus_path())
+    parser.add_argument("--cache", type=Path, default=PROJECT / ".cache")
+    return parser
+
+
 def main() -> None:
     """Command line; ``--help`` tells."""
     parser = argparse.ArgumentParser(

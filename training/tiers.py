@@ -10,7 +10,6 @@ it: ``python -m training.pipeline --licences open --out DIR``, which takes up wh
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,13 +26,12 @@ from training.benchmark import RESULTS, TEST_FOLD, fold_rows, provenance, table,
 from training.calibration import calibrate_on_heldout
 from training.clips import is_silent
 from training.config import TrainingConfig, read_config
-from training.corpus import Corpus, Teacher, corpus_path
+from training.corpus import Corpus, Teacher
 from training.gate_table import TITLES, gate_table, interval, number
 from training.joined import read_teacher
 from training.parts import usable
-from training.pipeline import gate_stage, prepare_waves, shared_inputs
+from training.pipeline import corpus_parser, gate_stage, prepare_waves, shared_inputs
 from training.scoring import clip_scores
-from training.stages import PROJECT
 from training.waves import Waves, read_waves
 
 Tier = Literal["all", "open"]
@@ -60,12 +58,7 @@ class TierGate:
 
 def main() -> None:
     """Command line; ``--help`` tells."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config", type=Path, default=PROJECT / "training" / "default.toml")
-    parser.add_argument("--corpus", type=Path, default=corpus_path())
-    parser.add_argument("--cache", type=Path, default=PROJECT / ".cache")
+    parser = corpus_parser(__doc__)
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     corpus = Corpus.read(arguments.corpus)
