@@ -71,10 +71,10 @@ class LosoConfig(_Section):
 class EncoderConfig(_Section):
     """Network and training of the embedding."""
 
-    width: int = 48
+    width: int = 64
     embedding_size: int = 384
     window_s: float = 1.0
-    epochs: int = 10
+    epochs: int = 12
     batch_size: int = 64
     learning_rate: float = 3e-3
     weight_decay: float = 1e-3
@@ -83,7 +83,7 @@ class EncoderConfig(_Section):
     """Weight of naming a clip's sound among the classes of its source."""
     named_share: float = 1.5
     """How much more often windows of a named sound are drawn."""
-    augment_share: float = 0.4
+    augment_share: float = 0.3
     """How much of the probabilities in ``augment`` is meant for the encoder: what is heard through a bad
     channel cannot be named as well as the teacher names the clean second, however large the network."""
     bfloat16: bool = True
@@ -92,9 +92,9 @@ class EncoderConfig(_Section):
 class AugmentConfig(_Section):
     """Probabilities and ranges of what is done to a training clip."""
 
-    mix_probability: float = 0.45
+    mix_probability: float = 0.5
     mix_snr_db: tuple[float, float] = (-3.0, 25.0)
-    noise_probability: float = 0.3
+    noise_probability: float = 0.35
     noise_snr_db: tuple[float, float] = (5.0, 40.0)
     room_probability: float = 0.25
     equalise_probability: float = 0.5

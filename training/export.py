@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx
@@ -113,10 +113,16 @@ def _export(module: nn.Module, input_name: str, output_name: str, *, samples: in
 
 def run_onnx(model: bytes, inputs: np.ndarray) -> np.ndarray:
     """The first output of a one-input graph, on one thread."""
+    return runner(model)(inputs)
+
+
+def runner(model: bytes) -> Callable[[np.ndarray], np.ndarray]:
+    """``run_onnx`` of one graph, for many inputs."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     session = ort.InferenceSession(model, sess_options=options, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(None, {session.get_inputs()[0].name: inputs})[0])
+    name = session.get_inputs()[0].name
+    return lambda inputs: np.asarray(session.run(None, {name: inputs})[0])
 
 
 def check_parity(

@@ -2,7 +2,8 @@
 
 ``embedding``: a ridge-logistic layer on the mean embedding. ``classical``: the same on 88 spectral and
 cepstral statistics (``training.classical``), which owe nothing to the encoder. ``network``: the encoder
-trained further, end to end, on one-second windows.
+trained further, end to end, on one-second windows, then put into integers: what is calibrated and judged,
+out of fold too, is what ships.
 
 Each is fitted to some rows and gives class logits for others; calibration (a slope, and a shift a class)
 is folded into what is exported.
@@ -26,9 +27,9 @@ from cough.evaluation.metrics import auroc
 from training.augment import Augmenter
 from training.classical import ClassicalFeatures
 from training.config import AugmentConfig
-from training.export import check_parity, export_head, export_voter
+from training.export import check_parity, export_head, export_voter, runner
 from training.networks import EncoderNetwork, unfold_encoder
-from training.quantisation import in_integers
+from training.quantisation import quantised
 from training.recordings import Recordings
 
 RIDGES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
@@ -228,17 +229,14 @@ class _Calibrated(nn.Module):
 def _network(encoder_onnx: bytes, *, epochs: int, seed: int) -> VoterKind:
     def fit(data: Recordings, n_classes: int) -> Fitted:
         network = _train_network(encoder_onnx, data, n_classes, epochs=epochs, seed=seed)
+        ranges = [windows[0] for windows in data.windows]
+        integers = runner(quantised(_export(network, data), ranges))
 
         def logits(rows: Recordings) -> np.ndarray:
-            with torch.inference_mode():
-                return np.array(
-                    [network(torch.from_numpy(w)).mean(dim=0).double().numpy() for w in rows.windows]
-                )
+            return np.array([integers(windows).mean(axis=0, dtype=np.float64) for windows in rows.windows])
 
         def export(slope: float, shifts: np.ndarray) -> bytes:
-            exact = _export(_Calibrated(network, slope, shifts), data)
-            first = [windows[0] for windows in data.windows]
-            return in_integers(exact, first, _some_windows(data))[0]
+            return quantised(_export(_Calibrated(network, slope, shifts), data), ranges)
 
         return Fitted(logits, export)
 
