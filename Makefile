@@ -22,12 +22,14 @@ lint: $(VENV)/.all
 train: $(VENV)/.all  ## remake the shipped bundle; with CORPORA=DIR,DIR one from your own corpora, in runs/own
 	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.pipeline --config $(CONFIG) $(if $(CORPORA),--corpus $(CORPORA) --out runs/own)
 
-report: $(VENV)/.all  ## remake the shipped gate's tables and figures, and the model card
+report: $(VENV)/.all  ## remake the shipped bundle's tables and figures, its model card, its golden vectors
 	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.gate_report
 	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.soundscapes
 	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.robustness
 	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.report
+	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.probe
 	$(BIN)/python -m training.card
+	$(BIN)/python -m training.golden tests/training/golden.json
 
 worked-example: $(VENV)/.all  ## the evaluation of the shipped bundle that data_manifests/worked_example holds
 	rm -rf runs/worked_example

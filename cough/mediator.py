@@ -47,7 +47,7 @@ ASSUMPTION = (
 WHY: dict[Abstention, str] = {
     "uncertain": "More than one answer is still possible at the stated coverage.",
     "unlike_any_class": "The recording is unlike those of any answer.",
-    "voters_disagree": "The independent models do not name the same answer.",
+    "voters_disagree": "The models do not name the same answer.",
     "recordings_disagree": "The recordings of this person name different answers; record again.",
     "outside_domain": "This kind of recording is not among those the model was judged on.",
     "insufficient_evidence": "In evaluation the cough told too little beyond how loud, long and bright "

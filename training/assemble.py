@@ -46,7 +46,7 @@ from training.corpus import VOCAL_HARD, Corpus, Teacher
 from training.export import check_parity, export_encoder, export_gate, gate_module
 from training.heldout import Heldout
 from training.networks import GATE_HOP_S, EncoderNetwork, GateEnsemble
-from training.probe import probes
+from training.probe import IN_BUNDLE, probes
 from training.quantisation import in_integers
 from training.recordings import collect
 from training.scoring import HOP
@@ -140,7 +140,12 @@ def assemble(
             "parity_max_abs": encoder_parity,
             "in_integers_max_distance": round(off, 4),
             "probes_fold_5": probes(
-                parts.corpus, parts.waves, parts.teacher, Encoder(draft), test_fold=config.test_fold
+                parts.corpus,
+                parts.waves,
+                parts.teacher,
+                Encoder(draft),
+                test_fold=config.test_fold,
+                tasks=IN_BUNDLE,
             ),
         },
         "training": {

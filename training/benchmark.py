@@ -33,10 +33,11 @@ def listen(corpus: Corpus, rows: Iterable[int]) -> dict[int, np.ndarray]:
 
 
 def provenance(corpus: Corpus, bundle: Bundle, *, seed: int) -> dict[str, Any]:
-    """What a result depends on: bundle, code, data, seed."""
+    """What a result depends on: bundle, its gate, code, data, seed."""
     return {
         "bundle_id": bundle.spec.bundle_id,
         "bundle_sha256": bundle.sha256,
+        "gate_sha256": bundle.spec.files[bundle.spec.gate.file],
         "code_version": code_version(),
         "data_hash": corpus.data_hash,
         "seed": seed,

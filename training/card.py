@@ -3,8 +3,9 @@
     python -m training.card                         # CARD.md and card.json beside the shipped bundle.json
     python -m training.card --bundle DIR --beside OTHER_TIER
 
-Made from ``bundle.json`` and from the results of ``training.gate_report`` that were measured on this
-very bundle; where there are none the card says so. ``--beside`` sets the figures of a second bundle
+Made from ``bundle.json``, from the results under ``training/results/gate`` that were measured on this
+very gate, and from the honest table of ``training.report`` that was measured on this very bundle; where
+there are none the card says so. ``--beside`` sets the figures of a second bundle
 (another licence tier) next to this one's.
 """
 
@@ -57,22 +58,31 @@ KNOWN_LIMITS = (
     "In the COVID-19 data channel and status go together; only call-centre recordings are judged.",
 )
 NOT_MEASURED = "Not measured for this bundle; `python -m training.gate_report` does it."
+NO_TABLE = "The honest table is not measured for this bundle; `python -m training.report` does it."
+HONEST_TABLE = RESULTS.parent / "diagnosis" / "report.json"
 ENERGY = "not measured: the machine that trained it shows no power counter; core hours are what there is"
 WORST = 8
 """Events, and sources of coughs, that the card names as failure modes."""
 
 
 def card(
-    bundle: Bundle, results: list[dict[str, Any]], *, beside: BundleSpec | None = None
+    bundle: Bundle,
+    results: list[dict[str, Any]],
+    *,
+    honest_table: dict[str, Any] | None = None,
+    beside: BundleSpec | None = None,
 ) -> dict[str, Any]:
     """Everything a card says, ready for JSON.
 
     Parameters
     ----------
     results : contents of ``training/results/gate/*.json``; those of other bundles are left out
+    honest_table : contents of ``training.report``'s ``report.json``; left out where of another bundle
     beside : a bundle of the other licence tier
     """
     spec = bundle.spec
+    if honest_table is not None and honest_table["bundle_id"] != spec.bundle_id:
+        honest_table = None
     record = spec.training
     measured = [result for result in results if _is_of(result, spec)]
     tables = [*_recorded(spec), *measured]
@@ -82,6 +92,7 @@ def card(
         "card_code_version": code_version(),
         "notice": NOTICE,
         "answers": {c.name: c.answers for c in spec.conditions},
+        "margins_over_levels_95": {c.name: _margin(spec, c.name) for c in spec.conditions},
         "intended_use": list(INTENDED),
         "out_of_scope": list(OUT_OF_SCOPE),
         "licence_tier": _tier(spec),
@@ -90,6 +101,8 @@ def card(
         "gate": [_brief(result) for result in tables],
         "not_measured": None if measured else NOT_MEASURED,
         "conditions": [_condition(c) for c in spec.conditions],
+        "honest_table": honest_table,
+        "no_honest_table": NO_TABLE if spec.conditions and honest_table is None else None,
         "subgroups": {r["title"]: r["subgroups"] for r in measured if "subgroups" in r},
         "figures": list(_figures({k: v for k, v in spec.metrics.items() if k != "training"})),
         "failure_modes": {result["title"]: _failures(result) for result in tables if "table" in result},
@@ -193,7 +206,14 @@ def _condition(c: ConditionSpec) -> dict[str, Any]:
     facts = c.model_dump(mode="json", include={"name", "title", "bands", "answers", "policy", "evidence"})
     voters = [v.model_dump(mode="json", include={"name", "method", "evidence"}) for v in c.voters]
     covered = {band: {"n": n, "share": share} for band, (n, share) in c.mediator.coverage_by_band.items()}
-    return {**facts, "voters": voters, "coverage_by_band": covered}
+    symptoms = None if c.symptoms is None else c.symptoms.model_dump(mode="json")
+    return {**facts, "voters": voters, "coverage_by_band": covered, "symptoms": symptoms}
+
+
+def _margin(spec: BundleSpec, name: str) -> list[float] | None:
+    """Out of fold, AUROC of a condition's mediator minus that of levels, if the bundle says it."""
+    measured = spec.metrics.get(name, {}).get("out_of_fold", {})
+    return measured.get("margin_over_levels_95") if isinstance(measured, dict) else None
 
 
 def _figures(node: dict[str, Any], *, path: str = "", test_set: str = "") -> Iterator[dict[str, Any]]:
@@ -263,17 +283,21 @@ def _compare(spec: BundleSpec, other: BundleSpec) -> dict[str, Any]:
     }
 
 
-def write_card(folder: Path, *, results: Path = RESULTS, beside: Path | None = None) -> None:
+def write_card(
+    folder: Path, *, results: Path = RESULTS, honest_table: Path = HONEST_TABLE, beside: Path | None = None
+) -> None:
     """Write ``CARD.md`` and ``card.json`` into a bundle's folder.
 
     Parameters
     ----------
     results : folder of ``training.gate_report``; need not exist
+    honest_table : ``report.json`` of ``training.report``; need not exist
     beside : folder of a bundle of the other licence tier
     """
     measured = [json.loads(path.read_text()) for path in sorted(results.glob("*.json"))]
     other = None if beside is None else load_bundle(beside).spec
-    facts = card(load_bundle(folder), measured, beside=other)
+    judged = json.loads(honest_table.read_text()) if honest_table.exists() else None
+    facts = card(load_bundle(folder), measured, honest_table=judged, beside=other)
     (folder / "card.json").write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n")
     (folder / "CARD.md").write_text(as_markdown(facts))
 

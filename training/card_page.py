@@ -6,6 +6,7 @@ from typing import Any
 
 from training.benchmark import table
 from training.gate_table import TITLES, interval, number
+from training.honest_table import blocks as honest_table
 from training.subgroups import MIN_GROUPS
 from training.subgroups import as_markdown as subgroup_page
 
@@ -23,6 +24,10 @@ def as_markdown(facts: dict[str, Any]) -> str:
     blocks += ["## Cough gate", *_gate_blocks(facts)]
     for condition in facts["conditions"]:
         blocks += [f"## {condition['title']}", *_condition_blocks(condition)]
+    if facts["honest_table"]:
+        name = facts["honest_table"]["condition"]["name"]
+        blocks += [f"## The honest table of {name}", *honest_table(facts["honest_table"], heading="###")]
+    blocks.append(facts["no_honest_table"] or "")
     blocks += ["## Thresholds, and how they were chosen"]
     for name, chosen in facts["thresholds"].items():
         value = "" if chosen["threshold"] is None else f" {chosen['threshold']}."
@@ -45,14 +50,26 @@ def as_markdown(facts: dict[str, Any]) -> str:
 
 def _opening(facts: dict[str, Any]) -> list[str]:
     heads = [
-        f"The head for {name} {'answers, or abstains' if answers else 'does not answer: it always abstains'}."
+        f"The head for {name} answers, or abstains."
+        if answers
+        else f"The head for {name} does not answer: it always abstains{_why(facts, name)}."
         for name, answers in facts["answers"].items()
     ]
     return [
+        f"**{facts['notice']}** {' '.join(heads) or 'It has no head for any condition.'}",
         "Models for research on screening by sound: a gate that finds coughs, an encoder that describes "
         "each, a head for each condition below. Raw 16 kHz sound in, ONNX throughout.",
-        f"**{facts['notice']}** {' '.join(heads) or 'It has no head for any condition.'}",
     ]
+
+
+def _why(facts: dict[str, Any], name: str) -> str:
+    margin = facts["margins_over_levels_95"].get(name)
+    if margin is None:
+        return ""
+    return (
+        ", because the sound of the cough was not shown to tell more than how loud, long and bright the "
+        f"recording is (AUROC minus that of levels, out of fold: {margin[0]} to {margin[1]}, 95 %)"
+    )
 
 
 def _gate_blocks(facts: dict[str, Any]) -> list[str]:
@@ -108,6 +125,23 @@ def _condition_blocks(condition: dict[str, Any]) -> list[str]:
         f"call at one half; expected calibration error {number(evidence['expected_calibration_error'])}. "
         f"The conformal set held the truth in: {covered or 'not measured'}.",
         condition["policy"],
+        *_symptom_blocks(condition["symptoms"]),
+    ]
+
+
+def _symptom_blocks(symptoms: dict[str, Any] | None) -> list[str]:
+    """The voter on what the person says, which stands apart from the sound."""
+    if symptoms is None:
+        return []
+    evidence = symptoms["evidence"]
+    weights = ", ".join(f"{name} {weight:+.2f}" for name, weight in symptoms["weights"].items())
+    return [
+        f"**Symptoms**, answered beside the sound and never mixed into it. Learnt from "
+        f"{symptoms['trained_on']}. AUROC {_valued(evidence['auroc'], evidence['auroc_95'])}, sensitivity "
+        f"{number(evidence['sensitivity'])}, specificity {number(evidence['specificity'])} at one half, "
+        f"expected calibration error {number(evidence['expected_calibration_error'])}: "
+        f"{evidence['test_set']}. Elsewhere: {evidence['elsewhere']}. {evidence['caveat']}",
+        f"Log-odds that a yes adds (age: a decade; sex: male): {weights}.",
     ]
 
 

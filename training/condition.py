@@ -4,12 +4,13 @@
         --bundle cough/models/default --out runs/with_condition
 
 The config names the manifest's column, its words (the classes; two or more), the rows and the voters.
-Folds other than ``test_fold`` train: every voter is fitted to each of them in turn left out, and those
-out-of-fold logits calibrate the voters and the mediator (one half of the groups) and give the conformal
-quantiles (the other half). The test fold gives the evidence. The condition may answer only if, out of fold,
-the lower end of the 95 % group-bootstrap interval of (AUROC - that of six level statistics) is above 0
-and the test fold does not contradict it. Without subjects in the manifest every recording is its own group,
-and intervals are too narrow where one person stands behind several.
+Of the folds other than ``test_fold`` the last is kept: what ships learns from those before it, is calibrated
+there by models that had each of them left out in turn, and the kept fold, of whose classes nothing was
+learnt, gives the conformal quantiles (split conformal, Papadopoulos et al. 2002). Its sounds, without their
+classes, are among those the encoder learnt from; the test fold's are not, and it gives the evidence. The
+condition may answer only if, out of fold, the lower end of the 95 % group-bootstrap interval of (AUROC - that
+of six level statistics) is above 0 and the test fold does not contradict it. Without subjects in the manifest
+every recording is its own group, and intervals are too narrow where one person stands behind several.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ from cough.heard import read_heard, write_heard
 from cough.manifest import Manifest
 from cough.mediator import pool, prediction_set
 from cough.symptoms import SymptomSpec
+from training.card import write_card
 from training.corpus import corpus_path
 from training.recordings import WINDOW, ConditionConfig, Recordings, collect
 from training.stages import code_version
@@ -81,6 +83,8 @@ class Condition:
     figures: dict[str, Any]
     out_of_fold: Judged
     test: Judged
+    kept_fold: str
+    """It gave the conformal quantiles; the voters that ship did not learn from it."""
     heard: frozenset[str]
     """Fingerprints of what was trained on (``cough.heard``)."""
 
@@ -110,42 +114,48 @@ def train_condition(
 
     Raises
     ------
-    ManifestInvalid : the test fold, or the training folds, lack a class
+    ManifestInvalid : the test fold, or the training folds but the last, lack a class; fewer than three
+        training folds
     """
     n = len(config.classes)
     tested = data.folds == config.test_fold
     train, test = data.pick(~tested), data.pick(tested)
-    for part, name in ((train, "training folds"), (test, "test fold")):
+    if len(np.unique(train.folds)) < 3:
+        raise errors.ManifestInvalid(f"{config.name} needs three training folds or more.")
+    kept_fold = max(train.folds.tolist())
+    kept = train.folds == kept_fold
+    learn = train.pick(~kept)
+    for part, name in ((learn, "training folds"), (test, "test fold")):
         if len(np.unique(part.labels)) < n:
             raise errors.ManifestInvalid(f"The {name} of {config.name} do not hold every class.")
-    if len(np.unique(train.folds)) < 2:
-        raise errors.ManifestInvalid(f"{config.name} needs two training folds or more.")
     encoder_file = bundle.spec.encoder.file
     kinds = voter_kinds(
         config.voters,
-        train,
+        learn,
         n_classes=n,
         encoder_onnx=bundle.contents[encoder_file],
         epochs=config.network_epochs,
         seed=config.seed,
     )
-    first = _first_half(train.groups, config.seed)
     voters, contents = [], {}
+    inside_learn: dict[str, np.ndarray] = {}
     away: dict[str, np.ndarray] = {}
     seen: dict[str, np.ndarray] = {}
     for kind in track(
         kinds, description=f"training the voters of {config.name}", console=Console(stderr=True)
     ):
-        logits = cross_logits(kind, train, n)
-        slope, shifts = calibrate(logits[first], train.labels[first])
-        fitted = kind.fit(train, n)
-        away[kind.name] = np.exp(log_softmax(slope * logits + shifts))
-        seen[kind.name] = np.exp(log_softmax(slope * fitted.logits(test) + shifts))
+        logits, _ = cross_logits(kind, learn, n)
+        slope, shifts = calibrate(logits, learn.labels)
+        everywhere, models = cross_logits(kind, train, n)
+        shipped = models[kept_fold]
+        inside_learn[kind.name] = np.exp(log_softmax(slope * logits + shifts))
+        away[kind.name] = np.exp(log_softmax(slope * everywhere + shifts))
+        seen[kind.name] = np.exp(log_softmax(slope * shipped.logits(test) + shifts))
         file = f"{config.name}.{kind.name}.onnx"
-        contents[file] = fitted.export(slope, shifts)
+        contents[file] = shipped.export(slope, shifts)
         voters.append((kind, file))
 
-    slope, shifts = calibrate(_mean_log(away)[first], train.labels[first])
+    slope, shifts = calibrate(_mean_log(inside_learn), learn.labels)
     draft = MediatorSpec(
         slope=slope,
         shifts=tuple(shifts.tolist()),
@@ -153,25 +163,24 @@ def train_condition(
         conformal_quantiles=(1.0,) * n,
         chosen="",
     )
-    levels = _choose_level_model(train, n, config.seed)
+    levels = _choose_level_model(learn, n, config.seed)
     out_of_fold = Judged(
         train, away, _pooled(draft, away), _cross(train.levels, train, levels, n),
         _cross(train.background, train, _linear, n),
     )  # fmt: skip
     judged = Judged(
-        test, seen, _pooled(draft, seen), _fit(levels, train.levels, train.labels, test.levels, n),
-        _fit(_linear, train.background, train.labels, test.background, n),
+        test, seen, _pooled(draft, seen), _fit(levels, learn.levels, learn.labels, test.levels, n),
+        _fit(_linear, learn.background, learn.labels, test.background, n),
     )  # fmt: skip
-    quantiles = conformal_quantiles(
-        out_of_fold.mediator[~first], train.labels[~first], coverage=config.coverage
-    )
+    quantiles = conformal_quantiles(out_of_fold.mediator[kept], train.labels[kept], coverage=config.coverage)
     inside = _inside(judged, quantiles)
     mediator = draft.model_copy(
         update={
             "conformal_quantiles": quantiles,
             "chosen": (
-                f"Out-of-fold scores of {len(train)} recordings of the training folds: one half of the "
-                "groups calibrates the voters and the mediator, the other half gives one quantile a class."
+                f"Out-of-fold scores of the {len(learn)} recordings that the voters learnt from calibrate "
+                f"them and the mediator; {int(kept.sum())} others of fold {kept_fold}, of whose classes "
+                "nothing was learnt, give one quantile a class."
             ),
             "coverage_by_band": {
                 str(band): (
@@ -197,7 +206,7 @@ def train_condition(
                 encoder_sha256=bundle.spec.files[encoder_file] if kind.hears == "embeddings" else None,
                 window_s=WINDOW / bundle.spec.sample_rate_hz if kind.hears == "coughs" else None,
                 method=kind.method,
-                calibration="Slope and shifts (Platt) on half the out-of-fold logits of the training folds.",
+                calibration="Slope and shifts (Platt) on out-of-fold logits of what it learnt from.",
                 evidence=_evidence(judged, seen[kind.name], config),
             )
             for kind, file in voters
@@ -215,6 +224,7 @@ def train_condition(
         "training": {
             "recordings": {c: int((train.labels == i).sum()) for i, c in enumerate(config.classes)},
             "groups": len(np.unique(train.groups)),
+            "of_those_kept_for_quantiles": int(kept.sum()),
             "left_out": data.left_out,
         },
         "out_of_fold": {
@@ -231,7 +241,9 @@ def train_condition(
         },
     }
     final = replace(judged, mediator=_pooled(mediator, seen))
-    return Condition(spec, contents, figures, out_of_fold, final, frozenset(train.fingerprints.tolist()))
+    return Condition(
+        spec, contents, figures, out_of_fold, final, kept_fold, frozenset(train.fingerprints.tolist())
+    )
 
 
 def with_condition(bundle: Bundle, condition: Condition) -> Bundle:
@@ -267,9 +279,8 @@ def write_bundle(bundle: Bundle, out: Path) -> None:
         (partial / name).write_bytes(content)
     (partial / MANIFEST).write_text(json.dumps(bundle.spec.model_dump(mode="json"), indent=1) + "\n")
     load_bundle(partial)
+    write_card(partial)
     if out.exists():
-        for page in out.glob("*.md"):
-            shutil.copy(page, partial)
         shutil.rmtree(out)
     partial.replace(out)
 
@@ -346,13 +357,6 @@ def _inside(judged: Judged, quantiles: tuple[float, ...]) -> np.ndarray:
     """(n,) whether the set holds the truth."""
     truth = judged.mediator[np.arange(len(judged.data)), judged.data.labels]
     return np.asarray(1 - truth <= np.array(quantiles)[judged.data.labels])
-
-
-def _first_half(groups: np.ndarray, seed: int) -> np.ndarray:
-    """(n,) True for a random half of the groups."""
-    names, inverse = np.unique(groups, return_inverse=True)
-    chosen = np.random.default_rng([seed, 11]).permutation(len(names)) < len(names) / 2
-    return np.asarray(chosen[inverse])
 
 
 def _linear() -> ClassifierMixin:

@@ -53,7 +53,8 @@ class GateConfig(_Section):
     calibration_clips_per_group: int = 10
     """So that no one person decides calibration and threshold."""
     target_sensitivity: float = 0.95
-    """On recordings of folds 1-4 scored by gates that never heard their source; sets the threshold."""
+    """On recordings of folds 1-4 scored by gates that never heard their source; the threshold is the one that
+    has it, or that of equal sensitivity and specificity where that is higher."""
 
     @property
     def listens_to_heldout(self) -> bool:

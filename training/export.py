@@ -146,3 +146,19 @@ def check_parity(
     if not worst <= tolerance:
         raise ParityError(f"torch and ONNX Runtime differ by {worst:.2g}, more than {tolerance:.0e}")
     return worst
+
+
+def check_head_parity(expected: np.ndarray, model: bytes, inputs: np.ndarray) -> None:
+    """Whether a head in float32 gives what it gave in float64.
+
+    Parameters
+    ----------
+    expected : (n, n_classes) probabilities for ``inputs`` (n, n_features)
+
+    Raises
+    ------
+    ParityError : above ``PARITY_HEAD``
+    """
+    worst = float(np.abs(run_onnx(model, inputs.astype(np.float32)) - expected).max())
+    if not worst <= PARITY_HEAD:
+        raise ParityError(f"the head in float32 is {worst:.2g} off, more than {PARITY_HEAD:.0e}")

@@ -10,10 +10,10 @@
 
 Stages: decode the corpus, train four short gates each without a part of the sources, train the
 gate, train the encoder, assemble (calibrate, export, heads, evaluate). Each is kept in ``.cache``
-under the hash of its inputs (data, config, the code that matters to it), so an interrupted or
-repeated run picks up where it can. Gate and encoder train on a GPU where there is one
-(``training.device``). Folds 1-4 train and tune; fold 5 only tests. Synthetic speech
-needs espeak-ng (Debian: ``apt-get install espeak-ng``).
+under the hash of its inputs (data, config, the code that matters to it; all code for the last), so an
+interrupted or repeated run picks up where it can. Gate and encoder train on a GPU where there is one
+(``training.device``). Folds 1-4 train and tune; fold 5 only tests. The model card is written with the
+bundle. Synthetic speech needs espeak-ng (Debian: ``apt-get install espeak-ng``).
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from cough import errors
 from cough.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
 from training import distributed
 from training.assemble import Parts, TrainedGate, assemble
+from training.card import write_card
 from training.config import TrainingConfig, read_config
 from training.corpus import Corpus, Teacher, corpus_path
 from training.device import device
@@ -56,6 +57,11 @@ from training.waves import Waves, read_waves, write_waves
 LIBRARIES = ("torch", "torchaudio", "onnx", "onnxruntime", "numpy", "scikit-learn", "librosa", "av", "soxr")
 _DECODING = ("cough.audio", "cough.container", "cough.mixer", "training.codecs", "training.waves")
 _NETWORKS = ("training.augment", "training.frontend", "training.networks")
+_EVERY_MODULE = tuple(
+    str(path.relative_to(PROJECT).with_suffix("")).replace("/", ".")
+    for folder in ("cough", "training")
+    for path in sorted((PROJECT / folder).rglob("*.py"))
+)
 GATE_SOURCES = (
     *_NETWORKS,
     "training.clips",
@@ -116,8 +122,8 @@ def gate_stage(
     cache: Path,
     config: TrainingConfig,
     shared: dict[str, Any],
-) -> tuple[TrainedGate, dict[str, float]]:
-    """The short gates without each part of the sources, then the gate; and the seconds they took."""
+) -> tuple[TrainedGate, dict[str, float], list[str]]:
+    """The short gates without each part of the sources, then the gate; seconds they took; stages."""
     jobs = loso_jobs(corpus, roots, waves_folder, cache, config, shared)
     loso_folders = leave_sources_out(jobs, processes=config.loso.processes)
     inputs = {**shared, "threads": 1, "source": source_hash([*GATE_SOURCES, "training.members"])}
@@ -128,7 +134,8 @@ def gate_stage(
         "leave_sources_out": sum(map(epochs_s, loso_folders)) / config.loso.processes,
         "gate": sum(map(epochs_s, folders)) / processes,
     }
-    return TrainedGate(read_members(folders, members), Heldout.read(loso_folders)), took_s
+    trained = TrainedGate(read_members(folders, members), Heldout.read(loso_folders))
+    return trained, took_s, [folder.name for folder in (*loso_folders, *folders)]
 
 
 def encoder_stage(
@@ -225,30 +232,57 @@ def train(
     if keep_gate is not None:
         gate = load_bundle(keep_gate)
         took_s = {name: gate.spec.metrics["training"][f"{name}_s"] for name in ("leave_sources_out", "gate")}
+        made_from = [gate.sha256]
     else:
-        gate, took_s = gate_stage(corpus, corpus_roots, waves_folder, cache, config, shared)
+        gate, took_s, made_from = gate_stage(corpus, corpus_roots, waves_folder, cache, config, shared)
     encoder_from = None if keep_encoder is None else load_bundle(keep_encoder)
     if encoder_from is not None:
         encoder = unfold_encoder(encoder_from.contents[encoder_from.spec.encoder.file])
         took_s["encoder"] = encoder_from.spec.metrics["training"]["encoder_s"]
+        made_from.append(encoder_from.sha256)
     else:
         encoder_folder = encoder_stage(corpus, waves, teacher, training, rooms, cache, config, shared)
         encoder = build_encoder(config, teacher)
         load_weights(encoder, encoder_folder / "weights.npz")
         took_s["encoder"] = epochs_s(encoder_folder)
+        made_from.append(encoder_folder.name)
 
-    if distributed.rank() > 0:
-        distributed.wait()
-        return out
     parts = Parts(corpus, waves, teacher, training, gate, encoder, corpus_roots, encoder_from)
+    inputs = {
+        **shared,
+        "config": config.model_dump(mode="json"),
+        "data": corpus.data_hash,
+        "made_from": made_from,
+        "source": source_hash(_EVERY_MODULE),
+    }
+    folder = run_stage(
+        cache,
+        "bundle",
+        inputs,
+        lambda folder: assemble(
+            parts,
+            config,
+            code=version_at_start,
+            libraries=libraries(),
+            took_s=took_s,
+            out=folder / "bundle",
+        ),
+    )
+    if distributed.rank() == 0:
+        _put(folder / "bundle", out)
+    distributed.wait()
+    return out
+
+
+def _put(bundle: Path, out: Path) -> None:
+    """A copy of the bundle with its card at ``out``, replacing what was there as the last step."""
     partial = out.with_name(f".{out.name}.partial{os.getpid()}")
-    assemble(parts, config, code=version_at_start, libraries=libraries(), took_s=took_s, out=partial)
+    shutil.copytree(bundle, partial)
+    write_card(partial)
     if out.exists():
         shutil.rmtree(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial.replace(out)
-    distributed.wait()
-    return out
 
 
 def corpus_parser(description: str | None) -> argparse.ArgumentParser:

@@ -6,7 +6,8 @@ Trains the condition of the config anew, for its out-of-fold scores, and sets si
 statistics, the spectrum between the coughs (channel and room), each voter, their mediator, and a ridge-
 logistic head on EfficientAT mn04's embeddings of the same coughs' recordings. Twice: out of fold on the
 training folds and on the test fold. ``Level-matched``: pairs of one positive and one negative recording with
-the same propensity by the six statistics (``cough.evaluation.matching``). Intervals: 95 %, by groups.
+the same propensity by the six statistics (``cough.evaluation.matching``). ``Verified``: the positives
+whose status the corpus calls verified by PCR, against the same negatives. Intervals: 95 %, by groups.
 Writes report.json, report.md and report.png.
 """
 
@@ -14,6 +15,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +32,13 @@ from cough.manifest import Manifest
 from cough.mediator import prediction_set
 from training.condition import Condition, Judged, read_condition, train_condition
 from training.corpus import Corpus, Teacher, corpus_path
+from training.honest_table import TITLES, blocks
 from training.recordings import Recordings, collect
 from training.stages import PROJECT, code_version
 from training.voters import Linear, calibrate, choose_ridge, log_softmax, macro_auroc
 
 RESULTS = PROJECT / "training" / "results" / "diagnosis"
 COVID19 = PROJECT / "training" / "covid19.toml"
-TITLES = {
-    "levels": "six level statistics alone",
-    "background": "spectrum between the coughs (channel, room)",
-    "mediator": "mediator of the voters",
-    "mn04": "EfficientAT mn04 embedding, ridge-logistic",
-}
 
 
 def teacher_embeddings(corpus: Corpus, ids: np.ndarray) -> np.ndarray:
@@ -55,48 +53,72 @@ def teacher_embeddings(corpus: Corpus, ids: np.ndarray) -> np.ndarray:
     )
 
 
-def probed(train: Recordings, test: Recordings, features: tuple[np.ndarray, np.ndarray], n: int) -> Any:
-    """A calibrated ridge-logistic head on other features: probabilities out of fold and on test."""
-    ridge = choose_ridge(features[0], train, n)
+def probed(
+    train: Recordings, test: Recordings, features: tuple[np.ndarray, np.ndarray], n: int, *, kept_fold: str
+) -> Any:
+    """A calibrated ridge-logistic head on other features: probabilities out of fold and on test.
+
+    What answers the test has not learnt from ``kept_fold``, as the voters have not.
+    """
+    learnt = train.folds != kept_fold
+    ridge = choose_ridge(features[0][learnt], train.pick(learnt), n)
     logits = np.zeros((len(train), n))
     for fold in np.unique(train.folds):
         away = train.folds == fold
         model = Linear.fit(features[0][~away], train.labels[~away], ridge, n)
         logits[away] = model(features[0][away])
     slope, shifts = calibrate(logits, train.labels)
-    asked = Linear.fit(features[0], train.labels, ridge, n)(features[1])
+    asked = Linear.fit(features[0][learnt], train.labels[learnt], ridge, n)(features[1])
     return tuple(np.exp(log_softmax(slope * z + shifts)) for z in (logits, asked))
 
 
-def line(judged: Judged, probability: np.ndarray, rows: np.ndarray, seed: int) -> dict[str, Any]:
-    """Figures of one scorer; ``rows``: of level-matched pairs."""
+def line(
+    judged: Judged, probability: np.ndarray, matched: np.ndarray, verified: np.ndarray, seed: int
+) -> dict[str, Any]:
+    """Figures of one scorer, each with its interval.
+
+    Parameters
+    ----------
+    probability : (n, n_classes)
+    matched : rows of level-matched pairs
+    verified : rows of negatives and verified positives
+    """
     data = judged.data
     ill, called = (data.labels > 0).astype(int), 1 - probability[:, 0]
+    groups = data.groups.tolist()
 
-    def interval(of: np.ndarray) -> list[float]:
+    def on(rows: np.ndarray, figure: Callable[[np.ndarray], float]) -> tuple[float, list[float]]:
         low, high = group_bootstrap(
-            lambda r: macro_auroc(data.labels[of][r], probability[of][r]), data.groups[of].tolist(), seed=seed
+            lambda drawn: figure(rows[drawn]), [groups[row] for row in rows], seed=seed
         )
-        return [round(low, 4), round(high, 4)]
+        return round(figure(rows), 4), [round(low, 4), round(high, 4)]
 
-    low, high = group_bootstrap(
-        lambda r: macro_auroc(data.labels[r], probability[r]) - macro_auroc(data.labels[r], judged.levels[r]),
-        data.groups.tolist(),
-        seed=seed,
-    )
-    return {
-        "auroc": round(macro_auroc(data.labels, probability), 4),
-        "auroc_95": interval(np.arange(len(data))),
-        "margin_over_levels_95": [round(low, 4), round(high, 4)],
-        "sensitivity": round(sensitivity(ill, called, threshold=0.5), 4),
-        "specificity": round(specificity(ill, called, threshold=0.5), 4),
-        "expected_calibration_error": round(expected_calibration_error(ill, called), 4),
-        "level_matched_auroc": round(macro_auroc(data.labels[rows], probability[rows]), 4),
-        "level_matched_auroc_95": interval(rows),
+    def area(rows: np.ndarray) -> float:
+        return macro_auroc(data.labels[rows], probability[rows])
+
+    def margin(rows: np.ndarray) -> float:
+        return area(rows) - macro_auroc(data.labels[rows], judged.levels[rows])
+
+    every = np.arange(len(data))
+    figures: dict[str, tuple[np.ndarray, Callable[[np.ndarray], float]]] = {
+        "auroc": (every, area),
+        "margin_over_levels": (every, margin),
+        "sensitivity": (every, lambda rows: sensitivity(ill[rows], called[rows], threshold=0.5)),
+        "specificity": (every, lambda rows: specificity(ill[rows], called[rows], threshold=0.5)),
+        "expected_calibration_error": (
+            every,
+            lambda rows: expected_calibration_error(ill[rows], called[rows]),
+        ),
+        "level_matched_auroc": (matched, area),
+        "verified_auroc": (verified, area),
     }
+    out: dict[str, Any] = {}
+    for name, (rows, figure) in figures.items():
+        out[name], out[f"{name}_95"] = on(rows, figure)
+    return out
 
 
-def abstention(judged: Judged, spec: ConditionSpec) -> dict[str, Any]:
+def abstention(judged: Judged, spec: ConditionSpec, seed: int) -> dict[str, Any]:
     """What the rules would do if the evidence let them answer: who is left, and how often rightly."""
     sets = [prediction_set(p.tolist(), spec.mediator.conformal_quantiles) for p in judged.mediator]
     named = np.array(
@@ -107,13 +129,39 @@ def abstention(judged: Judged, spec: ConditionSpec) -> dict[str, Any]:
     )
     labels = judged.data.labels
     right = np.array([labels[i] in sets[i] for i in range(len(labels))])
+
+    def interval(figure: Callable[[np.ndarray], float]) -> list[float]:
+        low, high = group_bootstrap(figure, judged.data.groups.tolist(), seed=seed)
+        return [round(low, 4), round(high, 4)]
+
+    def accuracy(rows: np.ndarray) -> float:
+        return float(right[rows][answered[rows]].mean()) if answered[rows].any() else float("nan")
+
     return {
         "coverage_of_sets": round(float(right.mean()), 4),
+        "coverage_of_sets_95": interval(lambda rows: float(right[rows].mean())),
         "coverage_by_class": [round(float(right[labels == c].mean()), 4) for c in range(len(spec.classes))],
         "abstains_without_the_rule_of_evidence": round(float(1 - answered.mean()), 4),
+        "abstains_without_the_rule_of_evidence_95": interval(lambda rows: float(1 - answered[rows].mean())),
         "accuracy_of_those_answers": round(float(right[answered].mean()), 4) if answered.any() else None,
+        "accuracy_of_those_answers_95": interval(accuracy) if answered.any() else None,
         "abstains_as_shipped": 1.0 if not spec.answers else round(float(1 - answered.mean()), 4),
     }
+
+
+def evidence_counts(corpus: Corpus, data: Recordings, classes: Sequence[str]) -> dict[str, int]:
+    """How many recordings have which status, on which evidence: ``positive, pcr_lab_verified`` -> n."""
+    evidence = {r.recording_id: r.covid_evidence or "none stated" for r in corpus.recordings}
+    counts = Counter(
+        f"{classes[label]}, {evidence[name]}" for name, label in zip(data.ids, data.labels, strict=True)
+    )
+    return dict(sorted(counts.items()))
+
+
+def verified_rows(corpus: Corpus, data: Recordings) -> np.ndarray:
+    """Rows of the first class, and of the others those that were verified by PCR."""
+    verified = {r.recording_id for r in corpus.recordings if r.covid_evidence == "pcr_lab_verified"}
+    return np.flatnonzero((data.labels == 0) | np.array([name in verified for name in data.ids]))
 
 
 def report(condition: Condition, corpus: Corpus, seed: int) -> dict[str, Any]:
@@ -122,7 +170,7 @@ def report(condition: Condition, corpus: Corpus, seed: int) -> dict[str, Any]:
     pair = (condition.out_of_fold, condition.test)
     train, test = (judged.data for judged in pair)
     heard = tuple(teacher_embeddings(corpus, judged.data.ids) for judged in pair)
-    mn04 = probed(train, test, heard, n)
+    mn04 = probed(train, test, heard, n, kept_fold=condition.kept_fold)
     out: dict[str, Any] = {}
     for name, judged, theirs in zip(("out_of_fold", "test"), pair, mn04, strict=True):
         data = judged.data
@@ -135,64 +183,29 @@ def report(condition: Condition, corpus: Corpus, seed: int) -> dict[str, Any]:
             "mediator": judged.mediator,
             "mn04": theirs,
         }
+        verified = verified_rows(corpus, data)
         out[name] = {
             "recordings": len(data),
             "not_of_the_first_class": int((data.labels > 0).sum()),
             "groups": len(np.unique(data.groups)),
+            "by_evidence": evidence_counts(corpus, data, condition.spec.classes),
             "level_matched_pairs": len(matched.pairs),
             "balance": {
                 b.name: {"before": round(b.before, 3), "after": round(b.after, 3)} for b in matched.balance
             },
-            "scorers": {key: line(judged, p, matched.rows, seed) for key, p in scorers.items()},
-            "mediator": abstention(judged, condition.spec),
+            "scorers": {key: line(judged, p, matched.rows, verified, seed) for key, p in scorers.items()},
         }
+    # Not out of fold: among those rows are the ones that gave the quantiles.
+    out["test"]["mediator"] = abstention(condition.test, condition.spec, seed)
     return out
 
 
 def as_markdown(facts: dict[str, Any]) -> str:
-    """The table for a page, its verdict first."""
+    """The whole page, its verdict first."""
     spec = facts["condition"]
-    lines = [f"# {spec['title']}: the honest table", "", f"**{facts['verdict']}**", "", spec["policy"], ""]
-    for name, title in (("out_of_fold", "Out of fold, training folds"), ("test", "Test fold")):
-        part = facts[name]
-        lines += [
-            f"## {title}",
-            "",
-            f"{part['recordings']} recordings, {part['not_of_the_first_class']} positive, "
-            f"{part['groups']} groups; {part['level_matched_pairs']} level-matched pairs.",
-            "",
-            "| | AUROC | minus levels | sens. | spec. | ECE | AUROC, level-matched |",
-            "|---|---|---|---|---|---|---|",
-        ]
-        for key, row in part["scorers"].items():
-            margin = "-" if key == "levels" else _range(row["margin_over_levels_95"])
-            lines.append(
-                f"| {TITLES.get(key, key)} | {row['auroc']:.3f} ({_range(row['auroc_95'])}) | "
-                f"{margin} | {row['sensitivity']:.2f} | "
-                f"{row['specificity']:.2f} | {row['expected_calibration_error']:.3f} | "
-                f"{row['level_matched_auroc']:.3f} ({_range(row['level_matched_auroc_95'])}) |"
-            )
-        said = part["mediator"]
-        right = said["accuracy_of_those_answers"]
-        lines += [
-            "",
-            f"The sets held the truth in {said['coverage_of_sets']:.1%}. By sets and unanimity alone the "
-            f"mediator would abstain on {said['abstains_without_the_rule_of_evidence']:.1%}"
-            + (f" and be right in {right:.1%} of its answers" if right is not None else "")
-            + f"; as shipped it abstains on {said['abstains_as_shipped']:.0%}.",
-            "",
-        ]
-    lines += [
-        "Sensitivity and specificity: of a call at a probability of one half, for a set in which most are "
-        f"positive. Made by `python -m training.report` (code `{facts['code_version']}`). What was used: "
-        f"{facts['used']}",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def _range(interval: list[float]) -> str:
-    return f"{interval[0]:.2f} to {interval[1]:.2f}"
+    head = [f"# {spec['title']}: the honest table", f"**{facts['verdict']}**", spec["policy"]]
+    made = f"Made by `python -m training.report` (code `{facts['code_version']}`)."
+    return "\n\n".join([*head, *blocks(facts, heading="##"), made]) + "\n"
 
 
 def draw(facts: dict[str, Any], path: Path) -> None:
@@ -249,6 +262,7 @@ def main() -> None:
     trained = condition.figures["training"]
     facts = {
         "bundle_id": bundle.spec.bundle_id,
+        "bundle_sha256": bundle.sha256,
         "code_version": code_version(),
         "same_voters_as_the_bundle": shipped is not None
         and all(bundle.contents.get(name) == content for name, content in condition.contents.items()),

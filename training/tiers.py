@@ -100,7 +100,7 @@ def _tier_gate(
 ) -> TierGate:
     training = usable(corpus, config)
     shared = shared_inputs(corpus, waves, teacher, training, config)
-    trained, _ = gate_stage(corpus, (corpus.root,), waves_folder, cache, config, shared)
+    trained, *_ = gate_stage(corpus, (corpus.root,), waves_folder, cache, config, shared)
     heldout = trained.heldout
     held = calibrate_on_heldout(corpus, waves, teacher, heldout, config)
     spec, onnx, _ = calibrated_gate(trained.network, held, waves, training, config)

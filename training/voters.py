@@ -1,9 +1,9 @@
-"""The voters on the sound: three models that share no more than the recordings they learnt from.
+"""The voters on the sound: three models, fitted apart.
 
 ``embedding``: a ridge-logistic layer on the mean embedding. ``classical``: the same on 88 spectral and
-cepstral statistics (``training.classical``), which owe nothing to the encoder. ``network``: the encoder
-trained further, end to end, on one-second windows, then put into integers: what is calibrated and judged,
-out of fold too, is what ships.
+cepstral statistics (``training.classical``), which owe nothing to the encoder. ``network``: begins as the
+encoder, so that it is nearer to ``embedding`` than to ``classical``, and is trained further, end to end, on
+one-second windows, then put into integers: these are calibrated and judged, out of fold too.
 
 Each is fitted to some rows and gives class logits for others; calibration (a slope, and a shift a class)
 is folded into what is exported.
@@ -27,7 +27,7 @@ from cough.evaluation.metrics import auroc
 from training.augment import Augmenter
 from training.classical import ClassicalFeatures
 from training.config import AugmentConfig
-from training.export import check_parity, export_head, export_voter, runner
+from training.export import check_head_parity, check_parity, export_head, export_voter, runner
 from training.networks import EncoderNetwork, unfold_encoder
 from training.quantisation import quantised
 from training.recordings import Recordings
@@ -78,13 +78,14 @@ def voter_kinds(
     return tuple(out)
 
 
-def cross_logits(kind: VoterKind, data: Recordings, n_classes: int) -> np.ndarray:
-    """(n, n_classes): each fold by a model that did not see it."""
-    out = np.zeros((len(data), n_classes))
+def cross_logits(kind: VoterKind, data: Recordings, n_classes: int) -> tuple[np.ndarray, dict[str, Fitted]]:
+    """(n, n_classes): each fold by a model that did not see it; and those models, by that fold."""
+    out, models = np.zeros((len(data), n_classes)), {}
     for fold in np.unique(data.folds):
         away = data.folds == fold
-        out[away] = kind.fit(data.pick(~away), n_classes).logits(data.pick(away))
-    return out
+        models[str(fold)] = kind.fit(data.pick(~away), n_classes)
+        out[away] = models[str(fold)].logits(data.pick(away))
+    return out, models
 
 
 def calibrate(logits: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
@@ -161,10 +162,17 @@ def _embedding(train: Recordings, n_classes: int) -> VoterKind:
         linear = Linear.fit(data.embeddings, data.labels, ridge, n_classes)
         return Fitted(
             lambda rows: linear(rows.embeddings),
-            lambda slope, shifts: export_head(slope * linear.weight, slope * linear.bias + shifts),
+            lambda slope, shifts: _export_linear(linear, slope, shifts, data.embeddings),
         )
 
     return VoterKind("embedding", "embeddings", f"ridge-logistic on the mean embedding, C {ridge:g}", fit)
+
+
+def _export_linear(linear: Linear, slope: float, shifts: np.ndarray, asked: np.ndarray) -> bytes:
+    """A head in ONNX, refused unless it gives the same probabilities for embeddings (n, n_features)."""
+    onnx = export_head(slope * linear.weight, slope * linear.bias + shifts)
+    check_head_parity(np.exp(log_softmax(slope * linear(asked) + shifts)), onnx, asked)
+    return onnx
 
 
 def _classical(train: Recordings, n_classes: int) -> VoterKind:

@@ -54,6 +54,16 @@ def test_shipped_bundle_is_whole_small_and_says_where_it_came_from() -> None:
     assert bundle.spec.metrics["gate"]
 
 
+def test_shipped_gate_and_encoder_are_small_enough_for_a_phone() -> None:
+    gate, encoder = (DEFAULT_BUNDLE / name for name in ("gate.onnx", "encoder.onnx"))
+    assert gate.stat().st_size <= 2_000_000
+    assert encoder.stat().st_size <= 6_000_000
+    graph = onnx.load(gate).graph
+    sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in graph.initializer}
+    learnt = {name for node in graph.node if node.op_type == "Conv" for name in node.input[1:]}
+    assert 0 < sum(sizes.get(name, 0) for name in learnt) <= 500_000
+
+
 def test_environment_selects_a_bundle(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     edit(folder, lambda table: table.update(bundle_id="mine"))
     monkeypatch.setenv("COUGH_BUNDLE", str(folder))

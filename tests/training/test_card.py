@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from cough.bundle import BundleSpec, load_bundle
-from training.card import NOT_MEASURED, card, write_card
+from cough.bundle import DEFAULT_BUNDLE, Bundle, BundleSpec, load_bundle
+from training.benchmark import provenance
+from training.card import NO_TABLE, NOT_MEASURED, card, write_card
 from training.card_page import as_markdown
 
 FILES = {name: name.encode() for name in ("gate.onnx", "encoder.onnx", "flu.onnx")}
@@ -224,6 +226,53 @@ def test_both_tiers_side_by_side(folder: Path) -> None:
     assert "| gate.fold_5.auroc | 0.900 | 0.950 |" in page
     assert "this, `open`" in page
     assert "that, `all`" in page
+
+
+def test_what_the_gate_does_in_soundscapes_and_under_disturbances_is_told(folder: Path) -> None:
+    of = {name: result(spec())[name] for name in ("gate_sha256", "code_version", "data_hash", "gate")}
+    row = {"f1": 0.875, "f1_95": [0.85, 0.9]}
+    scapes = {
+        "title": "Coughs in soundscapes",
+        "soundscapes": {"apart": {"10 dB": row}},
+        "false_alarms": {"without_sneezes": {"per_hour": 41.5}},
+        **of,
+    }
+    noise = {"title": "cafe noise", "coughs": {"same_side": 0.946}}
+    page = as_markdown(
+        card(load_bundle(folder), [scapes, {"title": "Noise", "disturbances": {"cafe": noise}, **of}])
+    )
+    assert "10 dB 0.875 (0.850 to 0.900)" in page
+    assert "sneezes apart: 41.5" in page
+    assert "cafe noise: 94.6%" in page
+
+
+def test_results_carry_the_gate_that_a_card_looks_for(bundle: Bundle) -> None:
+    corpus = SimpleNamespace(data_hash="d" * 64)
+    measured = provenance(corpus, bundle, seed=0)  # type: ignore[arg-type]
+    assert measured["gate_sha256"] == bundle.spec.files[bundle.spec.gate.file]
+
+
+def test_why_it_abstains_stands_in_the_first_lines(tmp_path: Path) -> None:
+    described = spec()
+    margin = {"out_of_fold": {"margin_over_levels_95": [-0.08, 0.05]}}
+    metrics = {**described.metrics, "flu": {**described.metrics["flu"], **margin}}
+    bundle = load_bundle(write_bundle(tmp_path / "why", described.model_copy(update={"metrics": metrics})))
+    top = as_markdown(card(bundle, []))[:600]
+    assert "out of fold: -0.08 to 0.05, 95 %" in top
+
+
+def test_the_shipped_card_tells_of_symptoms_and_of_the_honest_table() -> None:
+    page = (DEFAULT_BUNDLE / "CARD.md").read_text()
+    assert "**Symptoms**, answered beside the sound" in page
+    assert "### Test fold" in page
+    assert NO_TABLE not in page
+    assert NOT_MEASURED not in page
+
+
+def test_the_honest_table_of_another_bundle_is_not_told(folder: Path) -> None:
+    facts = card(load_bundle(folder), [], honest_table={"bundle_id": "another"})
+    assert facts["honest_table"] is None
+    assert NO_TABLE in as_markdown(facts)
 
 
 def test_card_lies_beside_and_does_not_break_the_bundle(folder: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -84,6 +85,7 @@ def test_one_command_adds_a_condition_of_three_classes(
     assert (spec.name, spec.classes) == ("made_up", CLASSES)
     assert [v.hears for v in spec.voters] == ["embeddings", "coughs"]
     assert bundle.spec.metrics["made_up"] == figures
+    assert spec.name in (out / "CARD.md").read_text()
     assert figures["training"]["left_out"]["not_audio"] == 1
     assert figures["provenance"]["manifest_sha256"] == Manifest.open(corpus).sha256()
     assert spec.evidence.auroc > 0.8
@@ -112,6 +114,7 @@ def test_twice_gives_the_same_bundle(corpus: Path, tmp_path: Path, bundle: Bundl
         ({"column": "nonsense"}, "no column nonsense"),
         ({"classes": ("healthy", "never")}, "Not every class"),
         ({"test_fold": "9"}, "test fold"),
+        ({"test_fold": "1", "where": {"source": "synthetic", "fold": "1"}}, "three training folds"),
     ],
 )
 def test_what_cannot_be_trained_is_said(
@@ -156,6 +159,20 @@ def test_only_what_beats_levels_may_answer(
     assert ("always abstains" in trained.spec.policy) is not answers
     if answers:
         assert trained.spec.evidence.auroc > 0.9 > 0.65 > trained.spec.evidence.level_only_auroc
+
+
+def test_what_ships_learnt_no_class_of_the_fold_that_gives_the_quantiles(bundle: Bundle) -> None:
+    """Else the sets would be promised a coverage that they do not have."""
+    data = made(signal=0.5, level_signal=0.0, bundle=bundle)
+    trained = train_condition(CONFIG, data, bundle)
+    assert trained.kept_fold == "4"
+    kept = data.folds == trained.kept_fold
+    turned = dataclasses.replace(data, labels=np.where(kept, 1 - data.labels, data.labels))
+    again = train_condition(CONFIG, turned, bundle)
+    assert again.contents == trained.contents
+    mediators = [c.spec.mediator for c in (again, trained)]
+    assert len({(m.slope, m.shifts) for m in mediators}) == 1
+    assert mediators[0].conformal_quantiles != mediators[1].conformal_quantiles
 
 
 def test_conformal_sets_cover_on_average() -> None:

@@ -1,0 +1,75 @@
+"""The honest table: every figure with its interval, on constructed scores whose worth is known."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from cough.bundle import Bundle
+from tests.training.test_condition import CONFIG, made
+from training.condition import Condition, train_condition
+from training.honest_table import COLUMNS, blocks
+from training.report import abstention, evidence_counts, line, verified_rows
+
+
+@pytest.fixture(scope="module")
+def condition(bundle: Bundle) -> Condition:
+    return train_condition(CONFIG, made(signal=1.0, level_signal=0.0, bundle=bundle), bundle)
+
+
+def corpus(condition: Condition) -> SimpleNamespace:
+    """Every other recording verified, the rest self-reported."""
+    evidence = ("pcr_lab_verified", "self_report")
+    return SimpleNamespace(
+        recordings=[
+            SimpleNamespace(recording_id=name, covid_evidence=evidence[i % 2])
+            for i, name in enumerate(condition.test.data.ids)
+        ]
+    )
+
+
+def test_every_figure_lies_in_its_interval(condition: Condition) -> None:
+    judged = condition.test
+    every = np.arange(len(judged.data))
+    row = line(judged, judged.mediator, every[:40], every, seed=0)
+    assert row["auroc"] == row["verified_auroc"] > 0.9
+    assert row["margin_over_levels"] > 0.25
+    for name in COLUMNS:
+        low, high = row[f"{name}_95"]
+        assert low <= row[name] <= high or name == "expected_calibration_error", name
+
+
+def test_abstention_and_accuracy_have_intervals(condition: Condition) -> None:
+    said = abstention(condition.test, condition.spec, seed=0)
+    for name in ("coverage_of_sets", "abstains_without_the_rule_of_evidence", "accuracy_of_those_answers"):
+        low, high = said[f"{name}_95"]
+        assert low <= said[name] <= high
+
+
+def test_only_positives_are_asked_to_be_verified(condition: Condition) -> None:
+    data, known = condition.test.data, corpus(condition)
+    rows = verified_rows(known, data)  # type: ignore[arg-type]
+    assert set(np.flatnonzero(data.labels == 0)) <= set(rows)
+    assert all(row % 2 == 0 for row in rows if data.labels[row] == 1)
+    counts = evidence_counts(known, data, ("no", "yes"))  # type: ignore[arg-type]
+    assert sum(counts.values()) == len(data)
+    assert counts["yes, pcr_lab_verified"] == int(data.labels[::2].sum())
+
+
+def test_the_page_shows_each_scorer_with_intervals(condition: Condition) -> None:
+    judged, every = condition.test, np.arange(len(condition.test.data))
+    scorers = {
+        name: line(judged, p, every, every, seed=0)
+        for name, p in (("levels", np.exp(judged.levels)), ("mediator", judged.mediator))
+    }
+    part = {
+        "recordings": len(every), "not_of_the_first_class": 3, "groups": 9, "level_matched_pairs": 4,
+        "by_evidence": {"yes, pcr_lab_verified": 3}, "scorers": scorers,
+    }  # fmt: skip
+    test = part | {"mediator": abstention(judged, condition.spec, seed=0)}
+    page = "\n\n".join(blocks({"out_of_fold": part, "test": test, "used": "made-up rows"}, heading="##"))
+    assert "| mediator of the voters | 0." in page
+    assert "yes, pcr_lab_verified: 3" in page
+    assert "What was used: made-up rows" in page
