@@ -69,7 +69,7 @@ class Recording(BaseModel):
     source: str = ""
     channel: str = ""
     subject_id: str = UNKNOWN
-    """Everything that must stay on one side of a split."""
+    """Everything that must stay on one side of a split: ``group_id`` where nobody knows who is heard."""
     split: str = ""
     licence: str = ""
     licence_class: str = ""
@@ -263,8 +263,8 @@ def recording_of(line: dict[str, str]) -> Recording:
     values: dict[str, Any] = {
         name: line[name] for name in Recording.model_fields if line.get(name) not in (None, "")
     }
-    if line.get("group_id"):
-        values.setdefault("subject_id", line["group_id"])
+    if line.get("group_id") and values.get("subject_id", UNKNOWN) == UNKNOWN:
+        values["subject_id"] = line["group_id"]
     if line.get("fold"):
         values.setdefault("split", line["fold"])
     return Recording.model_validate(values)
