@@ -129,6 +129,10 @@ def read_predictions(path: str | os.PathLike[str]) -> pd.DataFrame:
         if values.notna().sum() != frame[name].notna().sum() or not values.dropna().between(0, 1).all():
             raise errors.PredictionsInvalid(f"{name} of {path.name} holds other things than probabilities.")
         frame[name] = values
+    if (frame["cough_score"].isna() & frame["error_code"].isna()).any():
+        raise errors.PredictionsInvalid(
+            f"{path.name} has a recording with neither cough_score nor error_code."
+        )
     return frame
 
 
