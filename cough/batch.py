@@ -135,10 +135,14 @@ def run_batch(
     Raises
     ------
     BatchMismatch : ``out`` holds something else
+    OutputUnwritable : ``out`` cannot be made or written
     ManifestInvalid : a line of the manifest cannot be read
     WorkersFailed : the worker processes do not start
     """
-    _claim(run, out)
+    try:
+        _claim(run, out)
+    except OSError as error:
+        raise errors.OutputUnwritable(f"{out} cannot be written: {error.strerror or error}.") from error
     if (out / PREDICTIONS).exists():
         progress(run.n_rows, 0.0)
         return out

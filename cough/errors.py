@@ -36,6 +36,7 @@
     │   ├── ArchiveUnsafe           archive_unsafe       paths that escape, links, or far too much inside
     │   ├── LayoutUnknown           layout_unknown       the folder is not laid out like the corpus
     │   └── CorpusTooSmall          corpus_too_small     too few recordings of a kind to train on
+    ├── OutputUnwritable        output_unwritable    the folder of results cannot be made or written
     ├── WorkersFailed           workers_failed       processes of a batch run do not start
     └── MissingExtra            missing_extra            an optional dependency is not installed
 
@@ -250,6 +251,12 @@ class CorpusTooSmall(CorpusError):
     """Too few recordings of a kind to train on."""
 
     code = "corpus_too_small"
+
+
+class OutputUnwritable(CoughError):
+    """The folder of results cannot be made or written."""
+
+    code = "output_unwritable"
 
 
 class WorkersFailed(CoughError):

@@ -69,7 +69,7 @@ class Recording(BaseModel):
     source: str = ""
     channel: str = ""
     subject_id: str = UNKNOWN
-    """Everything that must stay on one side of a split."""
+    """Everything that must stay on one side of a split: ``group_id`` where nobody knows who is heard."""
     split: str = ""
     licence: str = ""
     licence_class: str = ""
@@ -139,7 +139,10 @@ class Manifest:
     @property
     def name(self) -> str:
         """What ``open`` takes to come back to it."""
-        return self.url or str((self.csv_path or self.root).resolve())
+        if self.url is not None or self.csv_path is None:
+            return self.url or str(self.root.resolve())
+        # A csv that is a link stays one: the audio lies beside it, not beside what it points to.
+        return str(self.csv_path.parent.resolve() / self.csv_path.name)
 
     def _open(self) -> IO[bytes]:
         if self.url is None:
@@ -178,7 +181,8 @@ class Manifest:
         """
         if self.csv_path is None:
             for found in _audio_below(self.root):
-                name = found.relative_to(self.root).as_posix()
+                # A name that is not UTF-8 fits no table; escaped, it names no file: that row's error alone.
+                name = found.relative_to(self.root).as_posix().encode("utf-8", "backslashreplace").decode()
                 yield {"recording_id": name, "path": name}
             return
         self.header()
@@ -246,11 +250,11 @@ class Manifest:
         return f"{self.url}/{recording.path}" if self.url else str(self.root / recording.path)
 
     def sha256(self) -> str:
-        """Of the csv, or of the names in a folder of audio."""
+        """Of the csv, or of what a folder of audio holds: each file's name, size and time of change."""
         digest = hashlib.sha256()
         if self.csv_path is None:
-            for line in self.lines():
-                digest.update(line["path"].encode("utf-8", "surrogateescape") + b"\0")
+            for found in _audio_below(self.root):
+                digest.update(os.fsencode(found.relative_to(self.root)) + b"\0" + _state(found))
         else:
             with self._open() as file:
                 while block := file.read(1 << 20):
@@ -263,8 +267,8 @@ def recording_of(line: dict[str, str]) -> Recording:
     values: dict[str, Any] = {
         name: line[name] for name in Recording.model_fields if line.get(name) not in (None, "")
     }
-    if line.get("group_id"):
-        values.setdefault("subject_id", line["group_id"])
+    if line.get("group_id") and values.get("subject_id", UNKNOWN) == UNKNOWN:
+        values["subject_id"] = line["group_id"]
     if line.get("fold"):
         values.setdefault("split", line["fold"])
     return Recording.model_validate(values)
@@ -280,6 +284,15 @@ def _labels(line: dict[str, str]) -> Iterator[Label]:
                 evidence=(line.get(evidence) or "") if evidence else "",
                 conflict=bool(conflict) and line.get(conflict or "") == "1",
             )
+
+
+def _state(file: Path) -> bytes:
+    """Size (bytes) and time of change (ns); nothing for a link to nowhere, which is an error row later."""
+    try:
+        facts = file.stat()
+    except OSError:
+        return b"\0"
+    return f"{facts.st_size} {facts.st_mtime_ns}\0".encode()
 
 
 def _audio_below(root: Path) -> Iterator[Path]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import re
 from typing import TYPE_CHECKING, Any
 
 from cough import errors
@@ -14,6 +16,8 @@ from cough.screener import Screener
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_ESCAPED = re.compile(r"\\udc[89a-f][0-9a-f]")
+"""How ``Manifest.lines`` writes a byte of a name that is not UTF-8."""
 INTERNAL = "internal"
 """Error code of a recording that this library failed on; ours to mend, the run goes on."""
 
@@ -27,7 +31,7 @@ def predict(screener: Screener, recording: Recording, where: str) -> dict[str, A
         "events": [],
     }
     try:
-        waveform = decode(_open(where), limits=screener.limits)
+        waveform = decode(fetch(where), limits=screener.limits)
         result = screener.screen(waveform)
     except errors.CoughError as error:
         return {**row, "error_code": error.code, "error_message": str(error)}
@@ -57,8 +61,18 @@ def predict(screener: Screener, recording: Recording, where: str) -> dict[str, A
     return row
 
 
-def _open(where: str) -> str | bytes:
+def fetch(where: str) -> str | bytes:
+    """What ``decode`` takes: a path as it is, the bytes behind a URL.
+
+    Raises
+    ------
+    FileMissing : the store has no such file
+    FileUnreadable : the store does not give it, or its name is not UTF-8
+    MissingExtra : a URL, and fsspec or its driver is not installed
+    """
     if "://" not in where:
+        if _ESCAPED.search(where) and not os.path.lexists(where):
+            raise errors.FileUnreadable("The name of the file is not UTF-8: rename it.")
         return where
     try:
         import fsspec
@@ -71,7 +85,9 @@ def _open(where: str) -> str | bytes:
             return bytes(file.read())
     except FileNotFoundError as error:
         raise errors.FileMissing("There is no such file.") from error
-    except (OSError, ValueError, ImportError) as error:
+    except ImportError as error:
+        raise errors.MissingExtra(f"Recordings at such a URL need more: {error}.") from error
+    except (OSError, ValueError) as error:
         raise errors.FileUnreadable("The store does not give the file.") from error
 
 

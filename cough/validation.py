@@ -2,7 +2,8 @@
 
 Copies are looked for in two ways: recordings whose decoded samples are equal, and recordings whose
 loudest second has nearly the same embedding and then also the same course of sound. A copy matters
-where it stands under two subjects, in two splits, or with two labels.
+where it stands under two subjects, in two splits, or with two labels. Which of two labels that contradict
+each other is right, nobody can tell here: ``write_fixed`` keeps none of their lines.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from cough.bundle import Bundle
 from cough.encoder import Encoder
 from cough.gate import CoughEvent
 from cough.manifest import UNKNOWN, Manifest, Recording, recording_of
+from cough.predictions import fetch
 
 DURATION_TOLERANCE_S = 0.02
 MAX_AGE_YEARS = 120
@@ -30,6 +32,8 @@ NEAR_COSINE = 0.98
 """Embeddings of one loudest second that agree more than this are compared by ear."""
 NEAR_CORRELATION = 0.9
 """Two pieces of sound that correlate more than this, at the best shift, are one."""
+NO_CLAIM = frozenset({"", "unlabelled", "unknown"})
+"""Labels that no other label contradicts."""
 CODES = {
     "sex": {"", "male", "female", "other"},
     "covid_status": {
@@ -66,7 +70,8 @@ class Problem:
 class _Heard:
     line: int
     recording: Recording
-    label: str
+    label: tuple[str, str]
+    """Event and status; no status where ``label_conflict`` already says that it is not to be used."""
     sha256: str
     embedding: Float32
     piece: Float32 = field(repr=False)
@@ -116,6 +121,8 @@ def validate(
         else:
             problems += _duration(outcome[0], recording, number)
             heard.append(outcome[1])
+    if not n_lines:
+        problems.append(Problem("no_recording", 1, "", "the manifest names no recording"))
     problems += _copies(heard, progress)
     if encoder is not None:
         for _ in range(n_lines - len(heard)):
@@ -128,8 +135,10 @@ def check_fix(manifest: Manifest, target: Path) -> None:
 
     Raises
     ------
-    ManifestInvalid : ``target`` exists or is elsewhere, or the manifest is a folder without a csv
+    ManifestInvalid : ``target`` exists or is elsewhere, or the manifest is at a URL or a folder without a csv
     """
+    if manifest.url is not None:
+        raise errors.ManifestInvalid("A manifest at a URL cannot be fixed there: fix a copy of it.")
     if target.exists():
         raise errors.ManifestInvalid(f"{target} exists; a fixed manifest is only ever a new file.")
     if manifest.csv_path is None:
@@ -214,7 +223,7 @@ def _listen(
 ) -> Problem | tuple[float, _Heard]:
     name = recording.recording_id
     try:
-        waveform = decode(manifest.locate(recording))
+        waveform = decode(fetch(manifest.locate(recording)))
     except errors.FileMissing:
         return Problem("missing_file", number, name, f"there is no {recording.path}")
     except errors.InputError as error:
@@ -226,8 +235,9 @@ def _listen(
     event = CoughEvent(start_s=max(0.0, centre_s - 0.5), end_s=centre_s + 0.5, score=0.0)
     begin = round(event.start_s * SAMPLE_RATE_HZ)
     piece = waveform.samples[begin : begin + SAMPLE_RATE_HZ]
-    label = f"{line.get('event', '')}/{line.get('covid_status', '')}"
+    status = "" if line.get("label_conflict") == "1" else line.get("covid_status", "")
     embedding = encoder.embed(waveform.samples, [event])[0]
+    label = (line.get("event", ""), status)
     heard = _Heard(number, recording, label, sha256, embedding, piece.astype(np.float16))
     return waveform.duration_s, heard
 
@@ -253,23 +263,24 @@ def _copies(heard: list[_Heard], progress: Callable[[], None]) -> Iterator[Probl
     audible = [h for h in heard if h.piece.any()]
     for _ in range(len(heard) - len(audible)):
         progress()
-    first: dict[str, _Heard] = {}
-    exact: set[tuple[int, int]] = set()
+    same: dict[str, list[_Heard]] = defaultdict(list)
     for one in audible:
-        other = first.setdefault(one.sha256, one)
-        if other is not one:
-            exact.add((other.line, one.line))
-            yield from _copy(one, other, "duplicate_audio")
+        same[one.sha256].append(one)
+    for first, *others in same.values():
+        for one in others:
+            yield from _copy(one, first, "duplicate_audio")
+        yield from _conflicts([first, *others])
     embeddings = np.stack([h.embedding for h in audible]) if audible else np.zeros((0, 1), np.float32)
     for begin in range(0, len(audible), 512):
         some = embeddings[begin : begin + 512]
         alike = some @ embeddings.T
         for i, j in zip(*np.nonzero(alike >= NEAR_COSINE), strict=True):
             one, other = audible[begin + int(i)], audible[int(j)]
-            if other.line >= one.line or (other.line, one.line) in exact or not _at_odds(one, other):
+            if other.line >= one.line or other.sha256 == one.sha256 or not _at_odds(one, other):
                 continue
             if _correlation(one.piece, other.piece) >= NEAR_CORRELATION:
                 yield from _copy(one, other, "near_duplicate_audio")
+                yield from _conflicts([other, one])
         for _ in some:
             progress()
 
@@ -282,7 +293,7 @@ def _at_odds(one: _Heard, other: _Heard) -> list[str]:
     if a.split != b.split:
         odds.append(f"splits {a.split or 'none'} and {b.split or 'none'}")
     if one.label != other.label:
-        odds.append(f"labels {one.label} and {other.label}")
+        odds.append(f"labels {'/'.join(one.label)} and {'/'.join(other.label)}")
     return odds
 
 
@@ -293,7 +304,17 @@ def _copy(one: _Heard, other: _Heard, code: str) -> Iterator[Problem]:
             f"the sound of {other.recording.recording_id} (line {other.line}) under {' and '.join(odds)}"
         )
         yield Problem(code, one.line, one.recording.recording_id, message)
-        if one.label != other.label:
+
+
+def _conflicts(copies: list[_Heard]) -> Iterator[Problem]:
+    """Every line of a sound whose lines contradict each other, the first too."""
+    claims = [sorted({h.label[i] for h in copies} - NO_CLAIM) for i in (0, 1)]
+    for words in claims:
+        if len(words) < 2:
+            continue
+        for one in copies:
+            other = next(h for h in copies if h is not one)
+            message = f"the sound of line {other.line} too, under labels {' and '.join(words)}"
             yield Problem("label_conflict", one.line, one.recording.recording_id, message)
 
 

@@ -71,7 +71,9 @@ app = typer.Typer(
     cls=_Group, help="Public corpora and manifests.", no_args_is_help=True, add_completion=False
 )
 
-Source = Annotated[Path, typer.Argument(metavar="MANIFEST", help="recordings.csv or its folder.")]
+Source = Annotated[
+    str, typer.Argument(metavar="MANIFEST", help="recordings.csv, its folder, or a URL of that folder.")
+]
 Fix = Annotated[
     Path | None, typer.Option("--fix", help="Write a mended copy beside the manifest; never over a file.")
 ]
@@ -102,6 +104,12 @@ def validate(
         if fix is not None:
             mended, dropped = write_fixed(manifest, problems, fix)
             common.err.print(f"{fix}: {mended} lines mended, {dropped} left out", markup=False)
+            if torn := {problem.line for problem in problems if problem.code == "label_conflict"}:
+                common.err.print(
+                    f"{len(torn)} of those left out are of sounds that have two labels: which is right, you "
+                    "must say",
+                    markup=False,
+                )
     if json_output:
         for problem in problems:
             common.emit(json.dumps(asdict(problem)))

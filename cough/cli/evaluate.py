@@ -58,7 +58,7 @@ def evaluate(
     """Judge predictions beside levels, metadata and matched people; writes a report."""
     common.need("eval", "jinja2", "matplotlib", "pandas", "sklearn", "statsmodels")
     from cough.evaluation.leaks import Known
-    from cough.evaluation.report import finite, write_report
+    from cough.evaluation.report import check_out, finite, write_report
     from cough.evaluation.study import MATCHABLE
     from cough.evaluation.study import evaluate as study
     from cough.evaluation.table import join, only, read_predictions
@@ -73,6 +73,7 @@ def evaluate(
     try:
         with common.progress(*columns) as bar:
             task = bar.add_task("reading", total=None)
+            check_out(output)
             table = only(join(predictions, Manifest.open(source)), where or [])
             known = Known.of(Manifest.open(trained_on)) if trained_on else None
             other = read_predictions(compare) if compare else None

@@ -1,8 +1,9 @@
 """What no audio at all, or no more than its level, would have scored on the same rows.
 
 Each comparator is the better of a logistic regression and a forest, fitted on other subjects (or
-sources, or earlier dates) than those it scores. Blank answers are filled with the training median or
-make a word of their own only in ``missing answers``, which asks nothing but which cells are blank.
+sources, or earlier dates) than those it scores. A box that is ticked or blank is an answer either way
+(``table.answers``). Other blanks are filled with the training median or make a word of their own only in
+``missing answers``, which asks nothing but which cells are blank.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from cough.evaluation.metrics import auroc
-from cough.evaluation.table import GROUPS, features
+from cough.evaluation.table import GROUPS, answers, columns_of, features
 
 Float = npt.NDArray[np.float64]
 Folds = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
@@ -86,8 +87,8 @@ def out_of_fold(table: pd.DataFrame, labels: Float, folds: Folds, *, seed: int) 
 
 
 def _blanks(frame: pd.DataFrame) -> pd.DataFrame | None:
-    answers = [c for name in ("age and sex", "symptoms") for c in GROUPS[name] if c in frame]
-    blank = frame[answers].replace("", np.nan).isna().astype(float)
+    asked = [c for name in ("age and sex", "symptoms") for c in columns_of(frame, name)]
+    blank = answers(frame)[asked].replace("", np.nan).isna().astype(float)
     blank = blank[[c for c in blank if blank[c].nunique() > 1]]
     return blank if len(blank.columns) else None
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from cough import errors
+from cough.evaluation.table import NOBODY
 from cough.manifest import UNKNOWN, Manifest
 
 
@@ -47,7 +48,7 @@ def leaks(rows: pd.DataFrame, known: Known | None) -> list[str]:
     What the bundle was trained on, ``cough batch`` has found by itself (``in_training``).
     """
     known = known or Known()
-    met = rows["subject"].isin(known.subjects)
+    met = rows["subject"].str.removeprefix(NOBODY).isin(known.subjects)
     if "pcm_sha256" in rows:
         met |= rows["pcm_sha256"].isin(known.sounds)
     if "in_training" in rows:

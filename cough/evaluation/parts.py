@@ -20,7 +20,7 @@ Float: TypeAlias = npt.NDArray[np.float64]
 
 HELD_OUT = ("source", "site", "country")
 """Columns of which each value in turn is left out of the comparators' fit."""
-SUBGROUPS = ("sex", "channel", "device", "language", "band")
+SUBGROUPS = ("sex", "age_band", "channel", "device", "language", "band")
 AGE_EDGES = (0, 18, 40, 60, 200)
 AGE_BANDS = ("0-17", "18-39", "40-59", "60 and over")
 AT_MOST = 12

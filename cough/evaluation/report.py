@@ -17,19 +17,42 @@ from cough.evaluation.figures import Drawing, draw
 PAGE, SUMMARY, METRICS = "report.html", "summary.md", "metrics.json"
 
 
+def check_out(out: Path) -> None:
+    """Refuse before the work a folder that ``write_report`` could not make or replace.
+
+    Raises
+    ------
+    PredictionsInvalid : ``out`` holds other things than an earlier report
+    OutputUnwritable : it is the current folder, or no folder can be made there
+    """
+    try:
+        if out.exists() and (not out.is_dir() or {p.name for p in out.iterdir()} - {PAGE, SUMMARY, METRICS}):
+            raise errors.PredictionsInvalid(f"{out} holds other things than a report. Choose another folder.")
+        if out.resolve() == Path.cwd().resolve():
+            raise errors.OutputUnwritable(
+                f"{out} is the current folder, and a report takes the place of its folder. Choose another."
+            )
+        above = next(folder for folder in out.absolute().parents if folder.exists())
+    except OSError as error:
+        raise errors.OutputUnwritable(f"{out} cannot be written: {error.strerror or error}.") from error
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise errors.OutputUnwritable(
+            f"{out} cannot be written: it would lie in no folder, or in one that is not yours."
+        )
+
+
 def write_report(metrics: dict[str, Any], out: Path, *, title: str) -> None:
     """Write the three files into ``out``, whole or not at all.
 
     Raises
     ------
-    PredictionsInvalid : ``out`` holds other things than an earlier report
+    PredictionsInvalid, OutputUnwritable : as ``check_out``; or the system refuses
     """
-    if out.exists() and (not out.is_dir() or {p.name for p in out.iterdir()} - {PAGE, SUMMARY, METRICS}):
-        raise errors.PredictionsInvalid(f"{out} holds other things than a report. Choose another folder.")
+    check_out(out)
     partial = out.with_name(f".{out.name}.partial{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     try:
+        partial.mkdir(parents=True)
         drawings = list(draw(metrics))
         (partial / PAGE).write_text(render("report.html", metrics, title, drawings))
         (partial / SUMMARY).write_text(render("summary.md", metrics, title, []))
@@ -37,6 +60,8 @@ def write_report(metrics: dict[str, Any], out: Path, *, title: str) -> None:
         if out.exists():
             shutil.rmtree(out)
         partial.replace(out)
+    except OSError as error:
+        raise errors.OutputUnwritable(f"{out} cannot be written: {error.strerror or error}.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -19,11 +19,15 @@ NO_EVENT = frozenset({"", "unlabelled", "room_impulse_response"})
 SYMPTOMS = (
     *("fever", "cough_symptom", "sore_throat", "st", "fatigue", "ftg", "loss_of_smell", "muscle_pain", "mp"),
     *("diarrhoea", "bd", "breathing_difficulty", "cold", "asthma", "cld", "fever_muscle_pain"),
-    *("respiratory_condition", "symptoms"),
+    *("respiratory_condition", "symptoms", "hemoptysis", "night_sweats", "weight_loss", "reported_cough_dur"),
 )
+SYMPTOM_PREFIXES = ("symptom_", "respiratory_condition_")
+"""Begin the columns of a corpus that has one for each answer (UK COVID-19)."""
+TICKS = frozenset({"true", "yes", "y", "1", "1.0", "x"})
+"""What a form writes for a box that was ticked; one that was not may stay blank."""
 DATES = ("date", "datetime", "record_date", "submission_date")
 GROUPS: dict[str, tuple[str, ...]] = {
-    "age and sex": ("age", "sex", "gender"),
+    "age and sex": ("age", "age_band", "sex", "gender"),
     "symptoms": SYMPTOMS,
     "date": ("date_days",),
     "place": ("latitude", "longitude", "country", "region", "site"),
@@ -34,7 +38,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 """What may tell a label without any cough: name -> the columns it may stand in."""
 NOBODY = "recording:"
-"""Begins the stand-in for a subject whom nobody knows: the recording itself."""
+"""Begins the stand-in for a subject whom nobody knows: the recording's group, or the recording itself."""
 _OURS = {"date_days", *(f"label_{name}" for name in LABELS)}
 """Columns of ``Table.frame`` that a manifest must not bring along."""
 
@@ -64,7 +68,11 @@ def join(predictions: str | os.PathLike[str], manifest: Manifest) -> Table:
     lines, labels = [], []
     for row in manifest.rows():
         known = {name: value for name, value in row.columns.items() if name not in _OURS}
-        lines.append({**known, "subject": row.recording.subject_id, "split": row.recording.split})
+        facts = row.recording
+        subject = facts.recording_id if facts.subject_id == UNKNOWN else facts.subject_id
+        if UNKNOWN in (facts.subject_id, row.columns.get("subject_id")):
+            subject = NOBODY + subject
+        lines.append({**known, "subject": subject, "split": facts.split})
         labels.append(
             {f"label_{k.name}": _binary(k.value, k.conflict) for k in row.labels if k.name != "event"}
         )
@@ -73,14 +81,14 @@ def join(predictions: str | os.PathLike[str], manifest: Manifest) -> Table:
         raise errors.ManifestInvalid("The manifest names no recording.")
     if manifested["recording_id"].duplicated().any():
         raise errors.ManifestInvalid("The manifest names a recording twice: run cough data validate.")
+    # By the whole manifest: whether a box was ever answered with "no" must not depend on who was measured.
+    manifested = answers(manifested)
     manifested = manifested.drop(columns=[c for c in manifested if c in frame and c != "recording_id"])
     joined = frame.merge(manifested, on="recording_id", how="inner", validate="one_to_one")
     if joined.empty:
         raise errors.PredictionsInvalid("The predictions and the manifest have no recording in common.")
-    nobody = joined["subject"].eq(UNKNOWN)
-    joined.loc[nobody, "subject"] = NOBODY + joined.loc[nobody, "recording_id"]
     _dates(joined)
-    for name in ("age", "latitude", "longitude"):
+    for name in ("age", "latitude", "longitude", "reported_cough_dur"):
         if name in joined:
             joined[name] = pd.to_numeric(joined[name], errors="coerce")
     conditions = tuple(
@@ -121,6 +129,10 @@ def read_predictions(path: str | os.PathLike[str]) -> pd.DataFrame:
         if values.notna().sum() != frame[name].notna().sum() or not values.dropna().between(0, 1).all():
             raise errors.PredictionsInvalid(f"{name} of {path.name} holds other things than probabilities.")
         frame[name] = values
+    if (frame["cough_score"].isna() & frame["error_code"].isna()).any():
+        raise errors.PredictionsInvalid(
+            f"{path.name} has a recording with neither cough_score nor error_code."
+        )
     return frame
 
 
@@ -139,16 +151,45 @@ def _dates(frame: pd.DataFrame) -> None:
             return
 
 
+def columns_of(frame: pd.DataFrame, group: str) -> list[str]:
+    """The columns of a group that are here."""
+    if group == "levels":
+        return [c for c in frame if c.startswith("level_")]
+    more = [c for c in frame if c.startswith(SYMPTOM_PREFIXES)] if group == "symptoms" else []
+    return [*(c for c in GROUPS.get(group, ()) if c in frame), *more]
+
+
+def answers(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same with every box that a source ticks or leaves blank made ``True`` or ``False``.
+
+    Coswara's tables hold nothing but ``True`` for a symptom: a blank there is "not ticked". Where a source
+    also has another word, as COUGHVID has ``False``, a blank is nobody's answer and stays blank.
+    """
+    sources = frame["source"].fillna("").astype(str) if "source" in frame else pd.Series("", frame.index)
+    frame = frame.copy()
+    for name in columns_of(frame, "symptoms"):
+        words = frame[name].astype("string").str.strip().str.lower().fillna("").astype(object)
+        ticked = words.isin(TICKS)
+        boxes = (ticked | words.eq("")).groupby(sources).transform("all")
+        boxes &= ticked.groupby(sources).transform("any")
+        if boxes.any():
+            frame[name] = frame[name].astype(object).where(~boxes, np.where(ticked, "True", "False"))
+    return frame
+
+
 def features(frame: pd.DataFrame, group: str) -> pd.DataFrame | None:
     """The columns of a group that vary here; None where there are none."""
-    columns = [c for c in frame if c.startswith("level_")] if group == "levels" else GROUPS[group]
-    here = [c for c in columns if c in frame and frame[c].replace("", np.nan).nunique() > 1]
-    return frame[here].replace("", np.nan) if here else None
+    table = frame[columns_of(frame, group)]
+    if group == "symptoms":
+        table = answers(frame)[table.columns]
+    table = table.replace("", np.nan)
+    here = [c for c in table if table[c].nunique() > 1]
+    return table[here] if here else None
 
 
 def is_constant(frame: pd.DataFrame, group: str) -> bool:
     """Whether a group is here, and the same for every recording: it cannot tell the label then."""
-    columns = [frame[c].replace("", np.nan) for c in GROUPS.get(group, ()) if c in frame]
+    columns = [frame[c].replace("", np.nan) for c in columns_of(frame, group)]
     return any(c.notna().all() and c.nunique() == 1 for c in columns)
 
 

@@ -19,7 +19,7 @@ CLIPS = {
     "solicited": "CODA_TB_Solicited_Meta_Info.csv",
     "longitudinal": "CODA_TB_Longitudnal_Meta_Info.csv",
 }
-_TAKEN = frozenset({"participant", "sex", "age", "tb_status", "filename"})
+_TAKEN = frozenset({"participant", "sex", "age", "tb_status", "filename", "Country"})
 
 
 def rows(root: Path) -> Iterator[Item]:
@@ -51,6 +51,7 @@ def rows(root: Path) -> Iterator[Item]:
                 extra={
                     "tb_status": STATUS.get(said(about.get("tb_status")), ""),
                     "tb_evidence": "microbiological" if said(about.get("tb_status")) else "",
+                    "country": said(about.get("Country")),
                     **{name: said(value) for name, value in (about | row).items() if name not in _TAKEN},
                 },
             )

@@ -71,6 +71,7 @@ def rows(root: Path) -> Iterator[Item]:
                             "date": row["record_date"],
                             "stated_status": stated,
                             "country": row.get("l_c", ""),
+                            "cough_symptom": said(row.get("cough")),
                             "quality": grade,
                             **extra,
                         },
@@ -87,4 +88,4 @@ def _grades(folder: Path) -> dict[str, str]:
     }
 
 
-_TAKEN = frozenset({"id", "a", "g", "covid_status", "record_date", "l_c"})
+_TAKEN = frozenset({"id", "a", "g", "covid_status", "record_date", "l_c", "cough"})

@@ -130,7 +130,10 @@ def prepare(
     if out.is_relative_to(root):
         raise errors.CorpusError(f"{out} is inside the corpus' own folder, where nothing is written.")
     recipe = importlib.import_module(f"training.corpora.{name}")
-    found: list[Item] = sorted(recipe.rows(root), key=lambda item: item.recording_id)
+    try:
+        found: list[Item] = sorted(recipe.rows(root), key=lambda item: item.recording_id)
+    except ValueError as error:  # a number was expected, such as ESC-50's fold
+        raise errors.LayoutUnknown(f"A table of {name} has a cell that cannot be read: {error}.") from error
     for item in found:
         _below(item.path, root)
     if not found:

@@ -64,8 +64,11 @@ def read_csv(path: Path, required: Sequence[str] = (), *, delimiter: str = ",") 
             lacking = [name for name in required if name not in header]
             if lacking:
                 raise errors.LayoutUnknown(f"{path.name} has no column {' or '.join(lacking)}.")
+            blank = dict.fromkeys(header, "")
             return [
-                dict(zip(header, (cell.strip() for cell in row), strict=False)) for row in reader if any(row)
+                blank | dict(zip(header, (cell.strip() for cell in row), strict=False))
+                for row in reader
+                if any(row)
             ]
     except (UnicodeDecodeError, csv.Error) as error:
         raise errors.LayoutUnknown(f"{path.name} cannot be read as a table: {error}") from error

@@ -210,7 +210,7 @@ def test_those_by_agreement(made: Callable[[str], tuple[Path, Path, Prepared]]) 
     coda = lines(made("coda_tb")[1])
     assert {line["tb_status"] for line in coda.values()} == {"positive", "negative"}
     assert {line["channel"] for line in coda.values()} == {"solicited", "longitudinal"}
-    assert coda["coda_tb_longitudinal_1636453200000-recording-1"]["Country"] == "Vietnam"
+    assert coda["coda_tb_longitudinal_1636453200000-recording-1"]["country"] == "Vietnam"
 
 
 def test_flusense_and_aicv115m(made: Callable[[str], tuple[Path, Path, Prepared]]) -> None:
