@@ -53,6 +53,7 @@ def predict(screener: Screener, recording: Recording, where: str) -> dict[str, A
     for answer in result.conditions:
         row[f"{answer.name}_probability"] = answer.probability
         row[f"{answer.name}_answer"] = answer.answer
+        row[f"{answer.name}_classes"] = list(answer.probabilities)
         row[f"{answer.name}_abstained_because"] = list(answer.abstained_because)
     return row
 
@@ -96,6 +97,7 @@ def prediction_schema(conditions: tuple[str, ...]) -> pa.Schema:
         fields += [
             (f"{name}_probability", number),
             (f"{name}_answer", text),
+            (f"{name}_classes", words),
             (f"{name}_abstained_because", words),
         ]
     nested = pa.list_(pa.struct([(n, number) for n in ("start_s", "end_s", "score")]))

@@ -20,9 +20,7 @@ from pydantic import BaseModel, ConfigDict
 MIN_SUBJECTS = 20
 CHANCE = 0.5
 
-Level: TypeAlias = Literal[
-    "too_few", "leak", "no_signal", "not_compared", "not_beyond", "beyond_comparators"
-]
+Level: TypeAlias = Literal["too_few", "leak", "no_signal", "not_compared", "not_beyond", "beyond_comparators"]
 
 
 class Verdict(BaseModel):
@@ -111,6 +109,45 @@ def judge(condition: dict[str, Any]) -> Verdict:
     elif beaten_by or not_beaten or unmatched:
         level = "not_beyond"
     return Verdict(level=level, headline=HEADLINE[level], sentences=tuple(sentences))
+
+
+def gate_in_words(gate: dict[str, Any]) -> tuple[str, ...]:
+    """What the gate's part of ``metrics.json`` says, beside what needs no detector."""
+    sentences = []
+    if gate["n_in_training"]:
+        sentences.append(
+            f"The gate was trained on {gate['n_in_training']} of these recordings: "
+            "its figures here are too good."
+        )
+    figure = gate["auroc"]
+    if figure is None:
+        return (*sentences, "Too few people with a cough, or too few with another sound, to judge.")
+    sentences.append(
+        f"AUROC {figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f}) on "
+        f"{gate['n_cough']} coughs and {gate['n_other']} other sounds."
+    )
+    less: list[str] = []
+    as_good: list[str] = []
+    better: list[str] = []
+    for other in gate["comparators"]:
+        gap = other["audio_minus_this"]
+        kind = less if gap["low"] > 0 else better if gap["high"] < 0 else as_good
+        kind.append(f"{other['name']} ({other['auroc']['value']:.2f})")
+    if less:
+        sentences.append(f"That is more than can be told without listening for coughs from {_and(less)}.")
+    if as_good:
+        sentences.append(f"It was not shown to be more than can be told from {_and(as_good)}.")
+    if better:
+        sentences.append(f"Coughs and other sounds are told apart better by {_and(better)}.")
+    if not gate["comparators"]:
+        sentences.append("Nothing was there to compare it with.")
+    if gate["absent"]:
+        sentences.append(f"Not here, so not ruled out: {_and(gate['absent'])}.")
+    if gate["constant"]:
+        sentences.append(f"The same for every recording here: {_and(gate['constant'])}.")
+    if gate["n_in_training"] is None:
+        sentences.append("Whether the gate was trained on any of these recordings is not known.")
+    return tuple(sentences)
 
 
 def _and(words: list[str]) -> str:
