@@ -4,10 +4,12 @@ Rows are screened in shards by worker processes. A shard's outcome is a parquet 
 under its name only when whole, so its presence is the journal: a run that was killed goes on with
 the shards that are not there. When all are, they are joined in the manifest's order into
 ``predictions.parquet`` and ``events.parquet``; ``run.json``, written first, says what replays them.
+A lock keeps a second run out of the folder meanwhile.
 """
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import os
@@ -17,6 +19,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
 
 SHARD_ROWS = 64
 PREDICTIONS, EVENTS, RUN, SHARDS = "predictions.parquet", "events.parquet", "run.json", "shards"
+LOCK = ".cough-batch.lock"
+JOIN_ROWS = 4_096
+"""Rows of a table that are in memory at a time when shards are joined."""
 DECODER_CRASHED = "decoder_crashed"
 """Error code of a recording that killed the worker, or on which it was killed for taking too long."""
 
@@ -136,35 +142,67 @@ def run_batch(
     ------
     BatchMismatch : ``out`` holds something else
     OutputUnwritable : ``out`` cannot be made or written
+    BatchRunning : another process is at work in ``out``
     ManifestInvalid : a line of the manifest cannot be read
     WorkersFailed : the worker processes do not start
     """
-    try:
+    with _alone(out):
         _claim(run, out)
+        if (out / PREDICTIONS).exists():
+            progress(run.n_rows, 0.0)
+            return out
+        journal = out / SHARDS
+        journal.mkdir(exist_ok=True)
+        todo: list[int] = []
+        n_shards = -(-run.n_rows // run.shard_rows)
+        for index in range(n_shards):
+            if _shard_path(journal, index).exists():
+                progress(min(run.shard_rows, run.n_rows - index * run.shard_rows), 0.0)
+            else:
+                todo.append(index)
+        missing = frozenset(todo)
+        shards = (shard for shard in plan_shards(run) if shard.index in missing)
+        done = engine(run, shards) if engine else _local(run, shards, workers)
+        for index, table in done:
+            _write_parquet(table, _shard_path(journal, index))
+            seconds = table.column("duration_s").to_pylist()
+            progress(table.num_rows, sum(s or 0.0 for s in seconds))
+        _join(journal, n_shards, out, at_a_time=max(1, JOIN_ROWS // run.shard_rows))
+        shutil.rmtree(journal)
+    return out
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Nobody else writes into ``out``; the kernel lets go of the lock however this process ends.
+
+    Raises
+    ------
+    BatchMismatch : ``out`` is a file
+    OutputUnwritable : it cannot be made or written
+    BatchRunning : another process is at work in it
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / LOCK).touch()
+    except FileExistsError as error:
+        raise errors.BatchMismatch(f"{out} is no folder. Choose another one.") from error
     except OSError as error:
         raise errors.OutputUnwritable(f"{out} cannot be written: {error.strerror or error}.") from error
-    if (out / PREDICTIONS).exists():
-        progress(run.n_rows, 0.0)
-        return out
-    journal = out / SHARDS
-    journal.mkdir(exist_ok=True)
-    todo: list[int] = []
-    n_shards = -(-run.n_rows // run.shard_rows)
-    for index in range(n_shards):
-        if _shard_path(journal, index).exists():
-            progress(min(run.shard_rows, run.n_rows - index * run.shard_rows), 0.0)
-        else:
-            todo.append(index)
-    missing = frozenset(todo)
-    shards = (shard for shard in plan_shards(run) if shard.index in missing)
-    done = engine(run, shards) if engine else _local(run, shards, workers)
-    for index, table in done:
-        _write_parquet(table, _shard_path(journal, index))
-        seconds = table.column("duration_s").to_pylist()
-        progress(table.num_rows, sum(s or 0.0 for s in seconds))
-    _join(journal, n_shards, out)
-    shutil.rmtree(journal)
-    return out
+    with open(out / LOCK, "ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise errors.BatchRunning(f"Another run is at work in {out}.") from error
+        except OSError:
+            pass  # a cluster's file system without locks: as well as can be
+        # Whoever held it may have ended, and taken the file away, between our opening and locking it.
+        if not os.fstat(file.fileno()).st_nlink:
+            raise errors.BatchRunning(f"Another run was at work in {out} until now.")
+        try:
+            yield
+        finally:
+            (out / LOCK).unlink(missing_ok=True)
 
 
 def plan_shards(run: Run) -> Iterator[Shard]:
@@ -186,9 +224,8 @@ def _claim(run: Run, out: Path) -> None:
         if Run.read(record) != run:
             raise errors.BatchMismatch(f"{out} holds another run: its {RUN} differs. Choose another folder.")
         return
-    if out.exists() and (not out.is_dir() or any(p for p in out.iterdir() if not p.name.startswith("."))):
+    if any(p for p in out.iterdir() if not p.name.startswith(".")):
         raise errors.BatchMismatch(f"{out} is not empty and holds no {RUN}. Choose another folder.")
-    out.mkdir(parents=True, exist_ok=True)
     partial = out / f".{RUN}.{os.getpid()}"
     partial.write_text(run.model_dump_json(indent=1) + "\n")
     partial.replace(record)
@@ -208,7 +245,7 @@ def _write_parquet(table: pa.Table, path: Path) -> None:
     partial.replace(path)
 
 
-def _join(journal: Path, n_shards: int, out: Path) -> None:
+def _join(journal: Path, n_shards: int, out: Path, *, at_a_time: int) -> None:
     """Both tables, written row group by row group; predictions last, because they mean "done"."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -216,8 +253,8 @@ def _join(journal: Path, n_shards: int, out: Path) -> None:
     for name in (EVENTS, PREDICTIONS):
         partial = out / f".{name}.{os.getpid()}"
         writer = None
-        for first in range(0, n_shards, 64):
-            paths = [_shard_path(journal, i) for i in range(first, min(first + 64, n_shards))]
+        for first in range(0, n_shards, at_a_time):
+            paths = [_shard_path(journal, i) for i in range(first, min(first + at_a_time, n_shards))]
             table = pa.concat_tables([pq.read_table(path) for path in paths])
             part = events_of(table) if name == EVENTS else table.drop_columns(["events"])
             writer = writer or pq.ParquetWriter(partial, part.schema)

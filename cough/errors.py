@@ -26,6 +26,7 @@
     │   ├── ManifestMissing         manifest_missing     nothing at the path
     │   ├── ManifestInvalid         manifest_invalid     no CSV, a column missing, a cell that does not fit
     │   ├── BatchMismatch           batch_mismatch       the folder or the record is of another run
+    │   ├── BatchRunning            batch_running        another process is writing into the folder
     │   └── PredictionsInvalid      predictions_invalid  no table of predictions, or not of these recordings
     ├── CorpusError             a public corpus cannot be fetched, prepared or trained on
     │   ├── CorpusUnknown           corpus_unknown       no corpus, or no part of one, of that name
@@ -191,6 +192,12 @@ class BatchMismatch(ManifestError):
     """A folder of results, or a ``run.json``, belongs to another run."""
 
     code = "batch_mismatch"
+
+
+class BatchRunning(ManifestError):
+    """Another process is writing into the folder of results."""
+
+    code = "batch_running"
 
 
 class PredictionsInvalid(ManifestError):

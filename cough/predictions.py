@@ -57,6 +57,7 @@ def predict(screener: Screener, recording: Recording, where: str) -> dict[str, A
     for answer in result.conditions:
         row[f"{answer.name}_probability"] = answer.probability
         row[f"{answer.name}_answer"] = answer.answer
+        row[f"{answer.name}_classes"] = list(answer.probabilities)
         row[f"{answer.name}_abstained_because"] = list(answer.abstained_because)
     return row
 
@@ -112,6 +113,7 @@ def prediction_schema(conditions: tuple[str, ...]) -> pa.Schema:
         fields += [
             (f"{name}_probability", number),
             (f"{name}_answer", text),
+            (f"{name}_classes", words),
             (f"{name}_abstained_because", words),
         ]
     nested = pa.list_(pa.struct([(n, number) for n in ("start_s", "end_s", "score")]))
@@ -121,25 +123,24 @@ def prediction_schema(conditions: tuple[str, ...]) -> pa.Schema:
 _QUALITY = ("peak_dbfs", "rms_dbfs", "clipped_fraction", "snr_db", "bandwidth_hz", "dc_offset")
 
 
-def _event_schema() -> pa.Schema:
-    import pyarrow as pa
-
-    numbers = [(name, pa.float64()) for name in ("start_s", "end_s", "score")]
-    return pa.schema([("recording_id", pa.string()), ("event_index", pa.int32()), *numbers])
-
-
 def events_of(table: pa.Table) -> pa.Table:
     """The nested events of prediction rows, one row each."""
+    import numpy as np
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    rows = [
-        {"recording_id": recording_id, "event_index": i, **event}
-        for recording_id, events in zip(
-            table.column("recording_id").to_pylist(), table.column("events").to_pylist(), strict=True
-        )
-        for i, event in enumerate(events)
-    ]
-    return pa.Table.from_pylist(rows, schema=_event_schema())
+    nested = table.column("events").combine_chunks()
+    row = pc.list_parent_indices(nested)
+    counts = pc.fill_null(pc.list_value_length(nested), 0).to_numpy(zero_copy_only=False)
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    flat = pc.list_flatten(nested)
+    return pa.table(
+        {
+            "recording_id": table.column("recording_id").combine_chunks().take(row),
+            "event_index": pa.array(np.arange(len(flat)) - first, pa.int32()),
+            **{name: pc.struct_field(flat, name) for name in ("start_s", "end_s", "score")},
+        }
+    )
 
 
 def encode_table(table: pa.Table) -> bytes:

@@ -26,6 +26,14 @@ Where = Annotated[
     list[str] | None,
     typer.Option("--where", help="COLUMN=VALUE of the manifest; only these rows. Repeatable."),
 ]
+Label = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label",
+        help="NAME=COLUMN: where the manifest says whether a condition is there; by default covid_status "
+        "for covid19, else NAME_status. NAME=COLUMN:WITHOUT,WITH says in which words, too. Repeatable.",
+    ),
+]
 Trained = Annotated[
     Path | None,
     typer.Option(
@@ -49,6 +57,7 @@ def evaluate(
     source: Source,
     output: Output = Path("report"),
     compare: Compare = None,
+    label: Label = None,
     where: Where = None,
     trained_on: Trained = None,
     match_on: Match = None,
@@ -61,7 +70,7 @@ def evaluate(
     from cough.evaluation.report import check_out, finite, write_report
     from cough.evaluation.study import MATCHABLE
     from cough.evaluation.study import evaluate as study
-    from cough.evaluation.table import join, only, read_predictions
+    from cough.evaluation.table import LabelColumn, join, only, read_predictions
     from cough.manifest import Manifest
 
     if unknown := set(match_on or ()) - set(MATCHABLE):
@@ -69,12 +78,16 @@ def evaluate(
             f"there is no {', '.join(sorted(unknown))}; there is {', '.join(MATCHABLE)}",
             param_hint="--match-on",
         )
+    try:
+        labels = [LabelColumn.parse(text) for text in label or ()]
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--label") from error
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     try:
         with common.progress(*columns) as bar:
             task = bar.add_task("reading", total=None)
             check_out(output)
-            table = only(join(predictions, Manifest.open(source)), where or [])
+            table = only(join(predictions, Manifest.open(source), labels=labels), where or [])
             known = Known.of(Manifest.open(trained_on)) if trained_on else None
             other = read_predictions(compare) if compare else None
             metrics = study(
@@ -94,6 +107,8 @@ def evaluate(
     if json_output:
         common.emit(json.dumps(finite(metrics)))
         return
+    if metrics["gate"]:
+        common.emit(f"gate: {' '.join(metrics['gate']['words'])}")
     for name, condition in metrics["conditions"].items():
         if condition["judged"]:
             common.emit(f"{name}: {condition['verdict']['headline']}")
@@ -102,5 +117,5 @@ def evaluate(
         else:
             common.emit(f"{name}: too few labelled recordings to judge")
     for name in metrics["unlabelled_conditions"]:
-        common.emit(f"{name}: not judged, the manifest has no label for it")
+        common.emit(f"{name}: not judged, the manifest has no label for it (--label {name}=COLUMN)")
     common.emit(f"written to {output}")

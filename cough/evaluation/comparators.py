@@ -71,9 +71,11 @@ def time_folds(days: Float, subjects: npt.ArrayLike) -> Folds:
     return [(np.flatnonzero(dated & ~late & ~np.isin(who, who[test])), test)]
 
 
-def comparators(frame: pd.DataFrame, labels: Float, folds: Folds, *, seed: int) -> Iterator[Comparator]:
-    """Every comparator whose columns are here."""
-    for name in NAMES:
+def comparators(
+    frame: pd.DataFrame, labels: Float, folds: Folds, *, seed: int, names: tuple[str, ...] = NAMES
+) -> Iterator[Comparator]:
+    """Every comparator of these names whose columns are here."""
+    for name in names:
         table = _blanks(frame) if name == MISSING else features(frame, name)
         if table is not None:
             yield Comparator(name, tuple(table.columns), out_of_fold(table, labels, folds, seed=seed))

@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 AUDIO, OTHER, LINE = "#0b5fa5", "#c2570c", "#666666"
+STYLES = ("--", "-.", ":", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)), (0, (7, 2)), (0, (2, 3)))
 # Text stays text, and a drawing of the same data is the same file.
 plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "cough", "font.size": 10, "axes.grid": True})
 plt.rcParams.update({"grid.alpha": 0.25, "axes.spines.top": False, "axes.spines.right": False})
@@ -39,7 +40,7 @@ def draw(metrics: dict[str, Any]) -> Iterator[Drawing]:
         yield _figure(
             "gate-precision-recall",
             "The gate: share of calls that are coughs; the line is what calling everything gives",
-            f"Precision and recall of the gate: area {gate['auprc']:.3f}.",
+            f"Precision and recall of the gate: area {gate['auprc']['value']:.3f}.",
             _precision_recall,
             gate,
         )
@@ -65,7 +66,7 @@ def draw(metrics: dict[str, Any]) -> Iterator[Drawing]:
         yield _figure(
             f"{name}-calibration",
             f"{what}probability against frequency",
-            f"Expected calibration error {audio['expected_calibration_error']:.2f}.",
+            f"Expected calibration error {audio['expected_calibration_error']['value']:.2f}.",
             _calibration,
             audio,
         )
@@ -79,14 +80,18 @@ def draw(metrics: dict[str, Any]) -> Iterator[Drawing]:
         yield _figure(
             f"{name}-abstaining",
             f"{what}accuracy on the share with the surest answers",
-            "; ".join(f"{a['answered']:.0%} answered: {a['accuracy']:.2f}" for a in audio["abstaining"]),
+            "; ".join(
+                f"{a['answered']:.0%} answered: {a['accuracy']['value']:.2f}" for a in audio["abstaining"]
+            ),
             _abstaining,
             audio,
         )
         yield _figure(
             f"{name}-predictive",
             f"{what}what a call would mean, by prevalence (at 90 % sensitivity)",
-            "; ".join(f"at {v['prevalence']:.1%} PPV {v['ppv']:.2f}" for v in audio["predictive_values"]),
+            "; ".join(
+                f"at {v['prevalence']:.1%} PPV {v['ppv']['value']:.2f}" for v in audio["predictive_values"]
+            ),
             _predictive,
             audio,
         )
@@ -116,7 +121,10 @@ def _axes_of_roc(axes: Axes) -> None:
 
 def _gate(axes: Axes, gate: dict[str, Any]) -> None:
     _axes_of_roc(axes)
-    axes.plot(*zip(*gate["curve"], strict=True), color=AUDIO)
+    for one, style in zip(gate["comparators"], STYLES, strict=False):
+        axes.plot(*zip(*one["curve"], strict=True), color=OTHER, lw=1, ls=style, label=one["name"])
+    axes.plot(*zip(*gate["curve"], strict=True), color=AUDIO, label="gate")
+    axes.legend(fontsize=8, frameon=False, loc="lower right")
     axes.plot(1 - gate["specificity"]["value"], gate["sensitivity"]["value"], "o", color=OTHER)
     axes.annotate(
         "shipped threshold",
@@ -134,8 +142,7 @@ def _precision_recall(axes: Axes, gate: dict[str, Any]) -> None:
 
 def _roc(axes: Axes, condition: dict[str, Any]) -> None:
     _axes_of_roc(axes)
-    styles = ("--", "-.", ":", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)), (0, (7, 2)), (0, (2, 3)))
-    for one, style in zip(condition["comparators"], styles, strict=False):
+    for one, style in zip(condition["comparators"], STYLES, strict=False):
         axes.plot(*zip(*one["curve"], strict=True), color=OTHER, lw=1, ls=style, label=one["name"])
     axes.plot(*zip(*condition["audio"]["curve"], strict=True), color=AUDIO, lw=2, label="sound")
     axes.plot(0.3, 0.9, "+", color="black", ms=12)
@@ -177,28 +184,37 @@ def _calibration(axes: Axes, audio: dict[str, Any]) -> None:
     axes.set(xlabel="probability said", ylabel="frequency found", xlim=(0, 1), ylim=(-0.02, 1.02))
 
 
+def _band(
+    axes: Axes, x: list[float], figures: list[dict[str, float]], *, color: str, fmt: str = "", **style: Any
+) -> None:
+    """A line through the values, and their intervals as a band behind it."""
+    low, high = ([figure[end] for figure in figures] for end in ("low", "high"))
+    axes.fill_between(x, low, high, color=color, alpha=0.15, lw=0)
+    axes.plot(x, [figure["value"] for figure in figures], fmt, color=color, **style)
+
+
 def _decision(axes: Axes, audio: dict[str, Any]) -> None:
     points = audio["net_benefit"]
     x = [point["threshold"] for point in points]
-    axes.plot(x, [point["audio"] for point in points], color=AUDIO, lw=2, label="sound")
-    axes.plot(x, [point["everybody"] for point in points], color=OTHER, ls="--", label="everybody")
+    _band(axes, x, [point["audio"] for point in points], color=AUDIO, lw=2, label="sound")
+    _band(axes, x, [point["everybody"] for point in points], color=OTHER, ls="--", label="everybody")
     axes.axhline(0, color=LINE, lw=0.8, label="nobody")
-    top = max(point["audio"] for point in points)
+    top = max(point["audio"]["high"] for point in points)
     axes.set(xlabel="threshold probability", ylabel="net benefit", ylim=(-0.15, max(0.1, top) * 1.15))
     axes.legend(frameon=False)
 
 
 def _abstaining(axes: Axes, audio: dict[str, Any]) -> None:
     points = audio["abstaining"]
-    axes.plot([p["answered"] for p in points], [p["accuracy"] for p in points], "o-", color=AUDIO)
+    _band(axes, [p["answered"] for p in points], [p["accuracy"] for p in points], fmt="o-", color=AUDIO)
     axes.set(xlabel="share answered", ylabel="accuracy", xlim=(0, 1.05), ylim=(0.4, 1.02))
 
 
 def _predictive(axes: Axes, audio: dict[str, Any]) -> None:
     points = audio["predictive_values"]
     x = [point["prevalence"] for point in points]
-    axes.plot(x, [point["ppv"] for point in points], "o-", color=AUDIO, label="PPV")
-    axes.plot(x, [point["npv"] for point in points], "s--", color=OTHER, label="NPV")
+    _band(axes, x, [point["ppv"] for point in points], fmt="o-", color=AUDIO, label="PPV")
+    _band(axes, x, [point["npv"] for point in points], fmt="s--", color=OTHER, label="NPV")
     axes.set(xscale="log", xlabel="prevalence", ylabel="predictive value", ylim=(0, 1.02))
     axes.set_xticks(x, [f"{v:.1%}" for v in x], rotation=30)
     axes.minorticks_off()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from cough.evaluation.metrics import auroc, delong, group_bootstrap
+from cough.evaluation.metrics import auroc, delong, group_bootstrap, group_resamples
 
 Float: TypeAlias = npt.NDArray[np.float64]
 Figure: TypeAlias = dict[str, float]
@@ -28,9 +28,62 @@ def interval(figure: Callable[[npt.NDArray[np.int64]], float], subjects: npt.NDA
     return {"value": float(value), "low": low, "high": high}
 
 
+def intervals(
+    figures: Callable[[npt.NDArray[np.int64]], Mapping[str, float]], subjects: npt.NDArray[Any]
+) -> dict[str, Figure]:
+    """``interval`` of many figures of the same row indices, all on the same resamples."""
+    values = figures(np.arange(len(subjects)))
+    nothing = dict.fromkeys(("value", "low", "high"), float("nan"))
+    finite = [name for name, value in values.items() if np.isfinite(value)]
+    if not finite:
+        return dict.fromkeys(values, nothing)
+    drawn = [
+        [found[name] for name in finite]
+        for found in map(figures, group_resamples(subjects, seed=SEED, resamples=RESAMPLES))
+    ]
+    low, high = np.nanquantile(np.array(drawn), [0.025, 0.975], axis=0)
+    known = {
+        name: {"value": float(values[name]), "low": float(low[i]), "high": float(high[i])}
+        for i, name in enumerate(finite)
+    }
+    return {name: known.get(name, nothing) for name in values}
+
+
+def share(of: npt.NDArray[Any], among: npt.NDArray[Any]) -> float:
+    """Sum of ``of`` over that of ``among``; NaN where there is none among."""
+    total = float(among.sum())
+    return float(of.sum()) / total if total else float("nan")
+
+
+def rates(
+    parts: Mapping[str, tuple[npt.NDArray[Any], npt.NDArray[Any]]], subjects: npt.NDArray[Any]
+) -> dict[str, Figure | None]:
+    """The share of one kind of rows among another; None where those are of too few subjects.
+
+    Parameters
+    ----------
+    parts : name -> (n,) of 0 and 1, what is counted; (n,) of 0 and 1, among which
+    """
+    among = np.stack([a for _, a in parts.values()], axis=1).astype(float)
+    of = np.stack([o for o, _ in parts.values()], axis=1) * among
+
+    def figures(rows: npt.NDArray[np.int64]) -> dict[str, float]:
+        n = among[rows].sum(axis=0)
+        values = np.divide(of[rows].sum(axis=0), n, out=np.full(len(n), np.nan), where=n > 0)
+        return dict(zip(parts, values.tolist(), strict=True))
+
+    found = intervals(figures, subjects)
+    return {name: found[name] if enough(subjects[a == 1]) else None for name, (_, a) in parts.items()}
+
+
+def enough(subjects: npt.NDArray[Any]) -> bool:
+    """Whether these rows are of subjects enough for a figure."""
+    return len(set(subjects)) >= MIN_A_CLASS
+
+
 def auroc_interval(y: Float, s: Float, subjects: npt.NDArray[Any]) -> Figure | None:
     """None where a class has too few subjects to say."""
-    if any(len(set(subjects[y == k])) < MIN_A_CLASS for k in (0, 1)):
+    if not all(enough(subjects[y == k]) for k in (0, 1)):
         return None
     return interval(lambda rows: auroc(y[rows], s[rows]), subjects)
 

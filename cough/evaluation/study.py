@@ -18,20 +18,7 @@ from cough import errors
 from cough.evaluation import matching
 from cough.evaluation.comparators import MISSING, NAMES, Comparator, comparators, subject_folds
 from cough.evaluation.leaks import Known, leaks, looked_for
-from cough.evaluation.metrics import (
-    auprc,
-    auroc,
-    brier,
-    calibration_curve,
-    expected_calibration_error,
-    holm,
-    net_benefit,
-    precision_recall,
-    predictive_values,
-    sensitivity,
-    specificity,
-    threshold_for_sensitivity,
-)
+from cough.evaluation.metrics import auprc, auroc, expected_calibration_error, holm, precision_recall
 from cough.evaluation.parts import splits, subgroups
 from cough.evaluation.resampling import (
     MIN_A_CLASS,
@@ -39,17 +26,18 @@ from cough.evaluation.resampling import (
     SEED,
     auroc_interval,
     compare,
-    interval,
+    intervals,
+    rates,
 )
+from cough.evaluation.sound import roc, sound
 from cough.evaluation.table import GROUPS, NO_EVENT, NOBODY, Table, features, is_constant
-from cough.evaluation.verdict import judge
+from cough.evaluation.verdict import gate_in_words, judge
 
 Float: TypeAlias = npt.NDArray[np.float64]
 Tick: TypeAlias = Callable[[str], None]
 
-WHO_TRIAGE = {"sensitivity": 0.9, "specificity": 0.7}
-"""WHO 2014, target product profile of a TB triage test: minimal requirement."""
-PREVALENCES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+BESIDE_GATE = ("levels", "device and channel", "source")
+"""What may tell a cough from another sound in a corpus put together from several."""
 MATCHABLE = ("levels", *GROUPS)
 MATCH_ON = ("levels", "age and sex", "device and channel", "source")
 """Confounders that are matched on where nobody chooses."""
@@ -99,8 +87,17 @@ def evaluate(
         "outcomes": {str(k): int(v) for k, v in frame["outcome"].value_counts().items()},
         "gate": _gate(frame, other),
         "conditions": {
-            name: _condition(frame, name, trained_on, other, match_on or MATCH_ON, tick)
-            for name in table.conditions
+            name: _condition(
+                # The label itself may not stand beside the sound as something that needs no cough.
+                frame if column == f"label_{name}" else frame.drop(columns=column),
+                name,
+                column,
+                trained_on,
+                other,
+                match_on or MATCH_ON,
+                tick,
+            )
+            for name, column in table.conditions.items()
         },
         "unlabelled_conditions": list(table.unlabelled),
         "seed": SEED,
@@ -112,42 +109,71 @@ def _gate(frame: pd.DataFrame, other: pd.DataFrame | None) -> dict[str, Any] | N
     if "event" not in frame:
         return None
     events = frame["event"].fillna("").astype(str)
-    rows = frame[~events.isin(NO_EVENT) & frame["error_code"].isna()]
+    rows = frame[~events.isin(NO_EVENT) & frame["error_code"].isna() & frame["cough_score"].notna()]
     y = (rows["event"] == "cough").to_numpy(float)
     if not len(y) or y.min() == y.max():
         return None
-    s, found = rows["cough_score"].to_numpy(float), (rows["n_events"] > 0).to_numpy(float)
-    who = rows["subject"].to_numpy()
-    out: dict[str, Any] = {
+    s, who = rows["cough_score"].to_numpy(float), rows["subject"].to_numpy()
+    head: dict[str, Any] = {
         "n_cough": int(y.sum()),
         "n_other": int((1 - y).sum()),
         "n_in_training": int(rows["in_training"].eq(True).sum()) if "in_training" in rows else None,
         "auroc": auroc_interval(y, s, who),
-        "auprc": auprc(y, s),
-        "expected_calibration_error": expected_calibration_error(y, s),
-        "sensitivity": interval(lambda r: sensitivity(y[r], found[r], threshold=0.5), who),
-        "specificity": interval(lambda r: specificity(y[r], found[r], threshold=0.5), who),
-        "by_event": {},
-        "by_source": {},
+        "auprc": None,
+        "expected_calibration_error": None,
+        **_gate_rates(rows, y, s, who),
         "subgroups": subgroups(rows, y, s, who),
-        "curve": _roc(y, s),
+        "curve": roc(y, s),
         "precision_recall": precision_recall(y, s),
         "compared": None if other is None else compare(y, s, _theirs(rows, other, "cough_score"), who),
+        "comparators": [],
     }
-    for event, part in rows.groupby("event"):
-        called = float((part["n_events"] > 0).mean())
-        out["by_event"][str(event)] = {"n": len(part), "called_cough": called}
-    if "source" in rows:
-        for source in sorted(set(rows["source"])):
-            here = (rows["source"] == source).to_numpy()
-            out["by_source"][str(source)] = {
+    if head["auroc"]:
+        head |= intervals(
+            lambda r: {
+                "auprc": auprc(y[r], s[r]),
+                "expected_calibration_error": expected_calibration_error(y[r], s[r]),
+            },
+            who,
+        )
+        folds = subject_folds(y, who, seed=SEED)
+        found = list(comparators(rows, y, folds, seed=SEED, names=BESIDE_GATE))
+        head["comparators"] = _beside(y, s, who, found)
+    missing = [name for name in BESIDE_GATE if features(rows, name) is None]
+    head["constant"] = [n for n in missing if is_constant(rows, n)]
+    head["absent"] = [n for n in missing if n not in head["constant"]]
+    return {**head, "words": gate_in_words(head)}
+
+
+def _gate_rates(rows: pd.DataFrame, y: Float, s: Float, who: npt.NDArray[Any]) -> dict[str, Any]:
+    """Sensitivity and specificity at the shipped threshold: of all, by source, and by event."""
+    found = (rows["n_events"] > 0).to_numpy(float)
+    kinds = {"sensitivity": (found, y == 1), "specificity": (1 - found, y == 0)}
+    events = {e: (rows["event"] == e).to_numpy() for e in sorted(set(rows["event"]))}
+    sources = (
+        {w: (rows["source"] == w).to_numpy() for w in sorted(set(rows["source"]))} if "source" in rows else {}
+    )
+    parts = dict(kinds)
+    parts |= {f"event {e}": (found, here) for e, here in events.items()}
+    for source, here in sources.items():
+        parts |= {f"{kind} of {source}": (of, among & here) for kind, (of, among) in kinds.items()}
+    rated = rates(parts, who)
+    return {
+        **{kind: rated[kind] for kind in kinds},
+        "by_event": {
+            str(event): {"n": int(here.sum()), "called_cough": rated[f"event {event}"]}
+            for event, here in events.items()
+        },
+        "by_source": {
+            str(source): {
                 "n_cough": int((here & (y == 1)).sum()),
                 "n_other": int((here & (y == 0)).sum()),
-                "sensitivity": _mean(found[here & (y == 1)]),
-                "specificity": _mean(1 - found[here & (y == 0)]),
+                **{kind: rated[f"{kind} of {source}"] for kind in kinds},
                 "auroc": auroc_interval(y[here], s[here], who[here]),
             }
-    return out
+            for source, here in sources.items()
+        },
+    }
 
 
 def _theirs(rows: pd.DataFrame, other: pd.DataFrame, column: str) -> Float:
@@ -165,6 +191,7 @@ def _mean(values: Float) -> float | None:
 def _condition(
     frame: pd.DataFrame,
     name: str,
+    column: str,
     trained_on: Known | None,
     other: pd.DataFrame | None,
     match_on: tuple[str, ...],
@@ -175,6 +202,7 @@ def _condition(
     y = rows[f"label_{name}"].to_numpy(float)
     who = rows["subject"].to_numpy()
     head: dict[str, Any] = {
+        "label_column": column,
         "n_labelled": len(labelled),
         "n_measured": len(rows),
         "not_measured": _turned_away(labelled, name),
@@ -193,8 +221,11 @@ def _condition(
     body: dict[str, Any] = {
         **head,
         "judged": True,
-        "audio": _audio(y, p, rows, name, who),
-        "comparators": _beside(y, p, who, found),
+        "audio": sound(y, p, rows, name, who),
+        "comparators": [
+            {**beside, **adds}
+            for beside, adds in zip(_beside(y, p, who, found), _increments(y, p, who, found), strict=True)
+        ],
         "leaks": leaks(rows, trained_on),
         "leaks_looked_for": looked_for(rows, trained_on),
     }
@@ -221,84 +252,33 @@ def _turned_away(labelled: pd.DataFrame, name: str) -> dict[str, float | None]:
     return {"positive": _mean(missing[y == 1]), "negative": _mean(missing[y == 0])}
 
 
-def _audio(y: Float, p: Float, rows: pd.DataFrame, name: str, who: npt.NDArray[Any]) -> dict[str, Any]:
-    at_90 = threshold_for_sensitivity(y, p, target=WHO_TRIAGE["sensitivity"])
-    points = {"at_one_half": 0.5, "at_90_sensitivity": at_90}
-    answered = rows[f"{name}_answer"].ne("inconclusive").to_numpy()
-    said = rows[f"{name}_answer"].isin(["positive"]).to_numpy(float)
-    operating = {key: _operating_point(y, p, who, limit) for key, limit in points.items()}
-    sens, spec = (operating["at_90_sensitivity"][k]["value"] for k in ("sensitivity", "specificity"))
-    limits = np.linspace(0.05, 0.95, 19)
-    sure = np.sort(np.maximum(p, 1 - p))
-    shares = [float(k) for k in (1.0, 0.8, 0.6, 0.4, 0.2)]
-    right = ((p >= 0.5) == (y == 1)).astype(float)
-    return {
-        "auroc": interval(lambda r: auroc(y[r], p[r]), who),
-        "auprc": interval(lambda r: auprc(y[r], p[r]), who),
-        "brier": brier(y, p),
-        "brier_of_base_rate": brier(y, np.full(len(y), y.mean())),
-        "expected_calibration_error": expected_calibration_error(y, p),
-        "calibration": calibration_curve(y, p),
-        "operating_points": operating,
-        "reaches_who_triage": bool(spec >= WHO_TRIAGE["specificity"]),
-        "answered": float(answered.mean()),
-        "accuracy_of_answers": _mean((said[answered] == y[answered]).astype(float)),
-        "abstaining": [
-            {
-                "answered": share,
-                "accuracy": float(right[np.maximum(p, 1 - p) >= sure[int((1 - share) * len(p))]].mean()),
-            }
-            for share in shares
-        ],
-        "predictive_values": [
-            {"prevalence": q, "ppv": v[0], "npv": v[1]}
-            for q in PREVALENCES
-            for v in [predictive_values(sensitivity=sens, specificity=spec, prevalence=q)]
-        ],
-        "net_benefit": [
-            {
-                "threshold": float(t),
-                "audio": net_benefit(y, p, threshold=float(t)),
-                "everybody": net_benefit(y, np.ones(len(y)), threshold=float(t)),
-            }
-            for t in limits
-        ],
-        "curve": _roc(y, p),
-    }
-
-
-def _operating_point(y: Float, p: Float, who: npt.NDArray[Any], limit: float) -> dict[str, Any]:
-    return {
-        "threshold": limit,
-        "sensitivity": interval(lambda r: sensitivity(y[r], p[r], threshold=limit), who),
-        "specificity": interval(lambda r: specificity(y[r], p[r], threshold=limit), who),
-    }
-
-
-def _roc(y: Float, s: Float) -> list[tuple[float, float]]:
-    """(1 - specificity, sensitivity), at most 200 points."""
-    limits = np.unique(np.quantile(s, np.linspace(0, 1, 200)))[::-1]
-    points = [(1 - specificity(y, s, threshold=t), sensitivity(y, s, threshold=t)) for t in limits]
-    return [(0.0, 0.0), *points, (1.0, 1.0)]
-
-
 def _beside(y: Float, p: Float, who: npt.NDArray[Any], found: list[Comparator]) -> list[dict[str, Any]]:
     out = []
     for one in found:
         scored = np.isfinite(one.scores)
         figures = _gap(y[scored], p[scored], one.scores[scored], who[scored])
         out.append({"name": one.name, "columns": list(one.columns), **figures})
-    adjusted = holm([entry["p_audio_adds"] for entry in out])
-    return [{**entry, "p_audio_adds_holm": p_value} for entry, p_value in zip(out, adjusted, strict=True)]
+    return out
 
 
 def _gap(y: Float, p: Float, s: Float, who: npt.NDArray[Any]) -> dict[str, Any]:
-    return {
-        "auroc": interval(lambda r: auroc(y[r], s[r]), who),
-        "audio_minus_this": interval(lambda r: auroc(y[r], p[r]) - auroc(y[r], s[r]), who),
-        "p_audio_adds": _increment(y, p, s, who),
-        "curve": _roc(y, s),
-    }
+    def figures(r: npt.NDArray[np.int64]) -> dict[str, float]:
+        this = auroc(y[r], s[r])
+        return {"auroc": this, "audio_minus_this": auroc(y[r], p[r]) - this}
+
+    return {**intervals(figures, who), "curve": roc(y, s)}
+
+
+def _increments(y: Float, p: Float, who: npt.NDArray[Any], found: list[Comparator]) -> list[dict[str, float]]:
+    """What the audio score adds to each comparator, as p-values."""
+    p_values = []
+    for one in found:
+        scored = np.isfinite(one.scores)
+        p_values.append(_increment(y[scored], p[scored], one.scores[scored], who[scored]))
+    return [
+        {"p_audio_adds": p_value, "p_audio_adds_holm": adjusted}
+        for p_value, adjusted in zip(p_values, holm(p_values), strict=True)
+    ]
 
 
 def _increment(y: Float, p: Float, s: Float, who: npt.NDArray[Any]) -> float:

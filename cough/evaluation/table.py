@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import numpy as np
 import pandas as pd
 
 from cough import errors
+from cough.bundle import ABSTAIN
 from cough.manifest import LABELS, UNKNOWN, Manifest
 
 POSITIVE = frozenset({"positive", "1", "true", "yes"})
 NEGATIVE = frozenset({"negative", "0", "false", "no", "healthy"})
+"""Words that need no list of classes."""
 NO_EVENT = frozenset({"", "unlabelled", "room_impulse_response"})
 """Events of rows that the gate cannot be judged by."""
 SYMPTOMS = (
@@ -39,8 +42,31 @@ GROUPS: dict[str, tuple[str, ...]] = {
 """What may tell a label without any cough: name -> the columns it may stand in."""
 NOBODY = "recording:"
 """Begins the stand-in for a subject whom nobody knows: the recording's group, or the recording itself."""
-_OURS = {"date_days", *(f"label_{name}" for name in LABELS)}
-"""Columns of ``Table.frame`` that a manifest must not bring along."""
+
+
+@dataclass(frozen=True)
+class LabelColumn:
+    """Where a manifest says whether a condition is there, and in which words."""
+
+    condition: str
+    column: str
+    classes: tuple[str, ...] = ()
+    """The first is the one without the condition; empty: those of the predictions."""
+
+    @classmethod
+    def parse(cls, text: str) -> LabelColumn:
+        """``NAME=COLUMN`` or ``NAME=COLUMN:WITHOUT,WITH``.
+
+        Raises
+        ------
+        ValueError : it is neither
+        """
+        condition, _, rest = text.partition("=")
+        column, separator, words = rest.partition(":")
+        classes = tuple(word.strip() for word in words.split(",")) if separator else ()
+        if not condition or not column or (separator and (len(set(classes)) < 2 or "" in classes)):
+            raise ValueError(f"{text!r} is not NAME=COLUMN or NAME=COLUMN:WITHOUT,WITH")
+        return cls(condition, column, classes)
 
 
 @dataclass(frozen=True)
@@ -48,41 +74,60 @@ class Table:
     """Rows of a manifest for which there is a prediction."""
 
     frame: pd.DataFrame
-    """``subject``, ``event``, ``label_<condition>`` (0, 1, NaN), predictions, every manifest column."""
-    conditions: tuple[str, ...]
-    """Those of the predictions that the manifest has a label for."""
+    """``subject``, ``event``, predictions, every manifest column; for each condition ``label_<condition>``
+    and ``said_<condition>``, the answer: 0 (of the first class), 1 (of another) or NaN (nothing said)."""
+    conditions: dict[str, str]
+    """Those of the predictions that the manifest has a label for -> its column."""
     unlabelled: tuple[str, ...]
     """Those that it has none for."""
     manifest_sha256: str
     n_manifest: int
 
 
-def join(predictions: str | os.PathLike[str], manifest: Manifest) -> Table:
+def join(
+    predictions: str | os.PathLike[str], manifest: Manifest, *, labels: Iterable[LabelColumn] = ()
+) -> Table:
     """Join by ``recording_id``.
+
+    Parameters
+    ----------
+    labels : of conditions whose label is not where it is looked for otherwise: in the column of
+        ``manifest.LABELS``, else in ``<condition>_status``
 
     Raises
     ------
-    PredictionsInvalid : no parquet, a column missing, an id twice, or no recording in common
+    PredictionsInvalid : no parquet, a column missing, an id twice, no recording in common, a condition
+        of ``labels`` that is not there, or an answer that is no class
+    ManifestInvalid : no recording, or one twice; a column of ``labels`` that is not there or says nothing
     """
     frame = read_predictions(predictions)
-    lines, labels = [], []
+    conditions = sorted(c.removesuffix("_probability") for c in frame.columns if c.endswith("_probability"))
+    told = _told(labels, conditions, manifest)
+    lines = []
     for row in manifest.rows():
-        known = {name: value for name, value in row.columns.items() if name not in _OURS}
         facts = row.recording
         subject = facts.recording_id if facts.subject_id == UNKNOWN else facts.subject_id
         if UNKNOWN in (facts.subject_id, row.columns.get("subject_id")):
             subject = NOBODY + subject
-        lines.append({**known, "subject": subject, "split": facts.split})
-        labels.append(
-            {f"label_{k.name}": _binary(k.value, k.conflict) for k in row.labels if k.name != "event"}
-        )
-    manifested = pd.concat([pd.DataFrame(lines), pd.DataFrame(labels)], axis=1)
+        lines.append({**row.columns, "subject": subject, "split": facts.split})
+    manifested = pd.DataFrame(lines)
     if manifested.empty:
         raise errors.ManifestInvalid("The manifest names no recording.")
     if manifested["recording_id"].duplicated().any():
         raise errors.ManifestInvalid("The manifest names a recording twice: run cough data validate.")
     # By the whole manifest: whether a box was ever answered with "no" must not depend on who was measured.
     manifested = answers(manifested)
+    found: dict[str, LabelColumn] = {}
+    for name in conditions:
+        label = told.get(name) or LabelColumn(name, LABELS[name][0] if name in LABELS else f"{name}_status")
+        if name in told or (label.column in manifested and manifested[label.column].ne("").any()):
+            found[name] = label if label.classes else replace(label, classes=_classes(frame, name))
+    labelled = {
+        f"label_{name}": _labels(manifested, label, must=name in told) for name, label in found.items()
+    }
+    ours = {"date_days", *(f"{kind}_{name}" for kind in ("label", "said") for name in conditions)}
+    manifested = manifested.drop(columns=[c for c in manifested if c in ours]).assign(**labelled)
+    frame = frame.assign(**{f"said_{name}": _said(frame, label) for name, label in found.items()})
     manifested = manifested.drop(columns=[c for c in manifested if c in frame and c != "recording_id"])
     joined = frame.merge(manifested, on="recording_id", how="inner", validate="one_to_one")
     if joined.empty:
@@ -91,12 +136,53 @@ def join(predictions: str | os.PathLike[str], manifest: Manifest) -> Table:
     for name in ("age", "latitude", "longitude", "reported_cough_dur"):
         if name in joined:
             joined[name] = pd.to_numeric(joined[name], errors="coerce")
-    conditions = tuple(
-        sorted(c.removesuffix("_probability") for c in frame.columns if c.endswith("_probability"))
-    )
-    judged = tuple(c for c in conditions if f"label_{c}" in joined)
-    unlabelled = tuple(c for c in conditions if c not in judged)
-    return Table(joined, judged, unlabelled, manifest.sha256(), len(manifested))
+    unlabelled = tuple(c for c in conditions if c not in found)
+    columns = {name: label.column for name, label in found.items()}
+    return Table(joined, columns, unlabelled, manifest.sha256(), len(manifested))
+
+
+def _told(labels: Iterable[LabelColumn], conditions: list[str], manifest: Manifest) -> dict[str, LabelColumn]:
+    told = {label.condition: label for label in labels}
+    for label in told.values():
+        if label.condition not in conditions:
+            raise errors.PredictionsInvalid(
+                f"The predictions have no condition {label.condition}: {', '.join(conditions) or 'none'}."
+            )
+        if label.column not in manifest.header():
+            raise errors.ManifestInvalid(f"The manifest has no column {label.column}.")
+    return told
+
+
+def _classes(frame: pd.DataFrame, condition: str) -> tuple[str, ...]:
+    """Those that the predictions name, the first the one without the condition; empty: not named."""
+    column = frame.get(f"{condition}_classes", pd.Series(dtype=object)).dropna()
+    return tuple(map(str, column.iloc[0])) if len(column) else ()
+
+
+def _labels(manifested: pd.DataFrame, label: LabelColumn, *, must: bool) -> pd.Series:
+    """0, 1 or NaN a row; ``must`` one of them be known?"""
+    binary = manifested[label.column].map(lambda word: _binary(word, label.classes))
+    if must and binary.isna().all():
+        words = ", ".join(label.classes) or "positive, negative"
+        raise errors.ManifestInvalid(
+            f"No cell of {label.column} is a class of {label.condition} ({words}): "
+            f"say --label {label.condition}={label.column}:WITHOUT,WITH."
+        )
+    if "label_conflict" in manifested:
+        binary[manifested["label_conflict"].eq("1")] = np.nan
+    return binary
+
+
+def _said(frame: pd.DataFrame, label: LabelColumn) -> pd.Series:
+    answers = frame[f"{label.condition}_answer"]
+    binary = answers.map(lambda word: _binary(word, label.classes), na_action="ignore").astype(float)
+    odd = answers[binary.isna() & answers.notna() & answers.ne(ABSTAIN)]
+    if len(odd):
+        raise errors.PredictionsInvalid(
+            f"{label.condition}_answer holds {odd.iloc[0]!r}, which is no class of it: "
+            f"say --label {label.condition}={label.column}:WITHOUT,WITH."
+        )
+    return binary
 
 
 def read_predictions(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -136,11 +222,14 @@ def read_predictions(path: str | os.PathLike[str]) -> pd.DataFrame:
     return frame
 
 
-def _binary(value: str, conflict: bool) -> float:
-    word = value.strip().lower()
-    if conflict or word not in POSITIVE | NEGATIVE:
-        return float("nan")
-    return float(word in POSITIVE)
+def _binary(word: object, classes: tuple[str, ...]) -> float:
+    said = str(word).strip().lower()
+    known = [name.lower() for name in classes]
+    if said in known:
+        return float(known.index(said) > 0)
+    if said in POSITIVE | NEGATIVE:
+        return float(said in POSITIVE)
+    return float("nan")
 
 
 def _dates(frame: pd.DataFrame) -> None:

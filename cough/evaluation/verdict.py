@@ -5,9 +5,10 @@ The rules, in this order; the first that applies decides the level:
 1. ``leak``: the score's training shares subjects or sounds with these rows.
 2. ``too_few``: fewer than ``MIN_SUBJECTS`` subjects in a class.
 3. ``no_signal``: the interval of the audio score's AUROC reaches 0.5.
-4. ``not_beyond``: against some comparator the interval of the difference reaches 0, or matched on
+4. ``not_compared``: no comparator could be tried, so nothing stands beside the sound.
+5. ``not_beyond``: against some comparator the interval of the difference reaches 0, or matched on
    the confounders the interval reaches 0.5, or too few people match to judge by any method.
-5. ``beyond_comparators``: none of these. It still says nothing about comparators that are absent.
+6. ``beyond_comparators``: none of these. It still says nothing about comparators that are absent.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 MIN_SUBJECTS = 20
 CHANCE = 0.5
 
-Level: TypeAlias = Literal["too_few", "leak", "no_signal", "not_beyond", "beyond_comparators"]
+Level: TypeAlias = Literal["too_few", "leak", "no_signal", "not_compared", "not_beyond", "beyond_comparators"]
 
 
 class Verdict(BaseModel):
@@ -36,6 +37,7 @@ HEADLINE: dict[Level, str] = {
     "too_few": "These data are too few to say whether the sound tells anything.",
     "leak": "The score has seen these people in training: nothing follows from it.",
     "no_signal": "These data do not support that the sound tells the condition.",
+    "not_compared": "Nothing was there to compare the sound with: whether it tells more is not known.",
     "not_beyond": "These data do not support that the sound tells more than what needs no cough.",
     "beyond_comparators": "On these data the sound tells more than each comparator that could be tried.",
 }
@@ -55,8 +57,13 @@ def judge(condition: dict[str, Any]) -> Verdict:
         gap = other["audio_minus_this"]
         if gap["high"] < 0:
             beaten_by.append(f"{other['name']} ({other['auroc']['value']:.2f})")
-        elif gap["low"] <= 0:
+        elif not gap["low"] > 0:
             not_beaten.append(f"{other['name']} ({other['auroc']['value']:.2f})")
+    if not condition["comparators"]:
+        sentences.append(
+            "Neither levels nor anything else that needs no cough could be tried on these rows: whether the "
+            "sound tells more than such things is not known."
+        )
     if beaten_by:
         sentences.append(f"Without any cough, {_and(beaten_by)} told the label better than the sound did.")
     if not_beaten:
@@ -97,9 +104,50 @@ def judge(condition: dict[str, Any]) -> Verdict:
         level = "too_few"
     elif low <= CHANCE:
         level = "no_signal"
+    elif not condition["comparators"]:
+        level = "not_compared"
     elif beaten_by or not_beaten or unmatched:
         level = "not_beyond"
     return Verdict(level=level, headline=HEADLINE[level], sentences=tuple(sentences))
+
+
+def gate_in_words(gate: dict[str, Any]) -> tuple[str, ...]:
+    """What the gate's part of ``metrics.json`` says, beside what needs no detector."""
+    sentences = []
+    if gate["n_in_training"]:
+        sentences.append(
+            f"The gate was trained on {gate['n_in_training']} of these recordings: "
+            "its figures here are too good."
+        )
+    figure = gate["auroc"]
+    if figure is None:
+        return (*sentences, "Too few people with a cough, or too few with another sound, to judge.")
+    sentences.append(
+        f"AUROC {figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f}) on "
+        f"{gate['n_cough']} coughs and {gate['n_other']} other sounds."
+    )
+    less: list[str] = []
+    as_good: list[str] = []
+    better: list[str] = []
+    for other in gate["comparators"]:
+        gap = other["audio_minus_this"]
+        kind = less if gap["low"] > 0 else better if gap["high"] < 0 else as_good
+        kind.append(f"{other['name']} ({other['auroc']['value']:.2f})")
+    if less:
+        sentences.append(f"That is more than can be told without listening for coughs from {_and(less)}.")
+    if as_good:
+        sentences.append(f"It was not shown to be more than can be told from {_and(as_good)}.")
+    if better:
+        sentences.append(f"Coughs and other sounds are told apart better by {_and(better)}.")
+    if not gate["comparators"]:
+        sentences.append("Nothing was there to compare it with.")
+    if gate["absent"]:
+        sentences.append(f"Not here, so not ruled out: {_and(gate['absent'])}.")
+    if gate["constant"]:
+        sentences.append(f"The same for every recording here: {_and(gate['constant'])}.")
+    if gate["n_in_training"] is None:
+        sentences.append("Whether the gate was trained on any of these recordings is not known.")
+    return tuple(sentences)
 
 
 def _and(words: list[str]) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -17,9 +18,10 @@ import pytest
 import soundfile
 
 from cough import errors
-from cough.batch import DECODER_CRASHED, EVENTS, PREDICTIONS, RUN, Run, run_batch, shard_table, summary
+from cough.batch import DECODER_CRASHED, EVENTS, LOCK, PREDICTIONS, RUN, Run, run_batch, shard_table, summary
 from cough.batch import plan_shards as plan
 from cough.screener import Screener
+from tests.benchmarks.batches import in_part, many_rows
 from tests.conftest import EXAMPLES
 from training import synth
 
@@ -138,34 +140,116 @@ def command(*arguments: str) -> list[str]:
 def test_killed_twenty_times_nothing_is_lost_or_doubled(
     recordings: Path, finished: Path, tmp_path: Path
 ) -> None:
+    """Twelve times at any moment, eight times when a shard has just been added: those are gone on from."""
     many = tmp_path / "many.csv"
     names = [line.split(",")[0] for line in (recordings / "recordings.csv").read_text().splitlines()[1:]]
     lines = [f"{i:04d},{recordings / name},p" for i, name in enumerate(names * 60)]
     many.write_text("\n".join(["recording_id,path,group_id", *lines]) + "\n")
-    out = tmp_path / "out"
+    record, out = tmp_path / "record.json", tmp_path / "out"
+    record.write_text(Run.plan(many).model_copy(update={"shard_rows": 8}).model_dump_json())
     delays = random.Random(20)
-    kills = 0
-    while kills < 20:
+    left: list[dict[str, int]] = [{}]
+    for kill in range(20):
         process = subprocess.Popen(
-            command(str(many), "-o", str(out), "--workers", "1"),
+            command("--replay", str(record), "-o", str(out), "--workers", "1"),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        time.sleep(delays.uniform(0.2, 2.2))
+        if kill % 5 < 2:
+            deadline = time.monotonic() + 120
+            while len(_journal(out)) <= len(left[-1]) and time.monotonic() < deadline:
+                if process.poll() is not None:
+                    break
+                time.sleep(0.01)
+        else:
+            time.sleep(delays.uniform(0.2, 2.2))
         if process.poll() is not None:
             break
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        kills += 1
-    assert kills == 20 or (out / PREDICTIONS).exists()
-    subprocess.run(command(str(many), "-o", str(out), "--workers", "2"), check=True, capture_output=True)
+        left.append(_journal(out))
+    assert len(left) == 21 or (out / PREDICTIONS).exists()
+    assert all(before.items() <= after.items() for before, after in itertools.pairwise(left))
+    assert len({len(shards) for shards in left} - {0}) >= 5
+    subprocess.run(
+        command("--replay", str(record), "-o", str(out), "--workers", "2"), check=True, capture_output=True
+    )
     table = rows(out)
     assert [row["recording_id"] for row in table] == [line.split(",")[0] for line in lines]
     by_name = {row["recording_id"]: row["cough_score"] for row in rows(finished)}
     assert [row["cough_score"] for row in table] == [by_name[name] for name in names * 60]
     assert len(rows(out, EVENTS)) == 60 * len(rows(finished, EVENTS))
     assert not (out / "shards").exists()
+
+
+def _journal(out: Path) -> dict[str, int]:
+    """Finished shards and when they were written (ns)."""
+    return {path.name: path.stat().st_mtime_ns for path in (out / "shards").glob("*.parquet")}
+
+
+KILLED_WHILE_JOINING = """
+import os, signal, sys
+import pyarrow.parquet as pq
+from pathlib import Path
+from cough.batch import Run, run_batch
+
+class Killed(pq.ParquetWriter):
+    def close(self):
+        if self.is_open and sys.argv[3] in str(self.where):
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().close()
+
+pq.ParquetWriter = Killed
+run_batch(Run.read(Path(sys.argv[1])), Path(sys.argv[2]))
+"""
+
+
+def test_killed_while_the_shards_are_joined(recordings: Path, finished: Path, tmp_path: Path) -> None:
+    """Before either table was whole; all shards are there, and the next run only joins them."""
+    record, out = tmp_path / "record.json", tmp_path / "out"
+    record.write_text(small(recordings).model_dump_json())
+    shards: dict[str, int] = {}
+    for table in (EVENTS, PREDICTIONS):
+        killed = subprocess.run(
+            [sys.executable, "-c", KILLED_WHILE_JOINING, record, out, table], stderr=subprocess.DEVNULL
+        )
+        assert killed.returncode == -signal.SIGKILL
+        assert not (out / PREDICTIONS).exists()
+        assert len(_journal(out)) == -(-len(rows(finished)) // 2)
+        assert shards in ({}, _journal(out))
+        shards = _journal(out)
+    assert rows(run_batch(Run.read(record), out)) == rows(finished)
+    assert rows(out, EVENTS) == rows(finished, EVENTS)
+
+
+def test_a_second_run_is_kept_out_until_the_first_has_ended(recordings: Path, tmp_path: Path) -> None:
+    """However it ends: a lock that outlived a killed process would shut the folder for ever."""
+    out = tmp_path / "out"
+    out.mkdir()
+    holds = f"import fcntl, time; f = open({str(out / LOCK)!r}, 'ab'); fcntl.flock(f, fcntl.LOCK_EX); print()"
+    first = subprocess.Popen(
+        [sys.executable, "-c", f"{holds}; import sys; sys.stdout.flush(); time.sleep(600)"],
+        stdout=subprocess.PIPE,
+    )
+    assert first.stdout is not None
+    with first.stdout:
+        first.stdout.readline()
+        second = subprocess.run(command(str(recordings), "-o", str(out)), capture_output=True)
+        assert second.returncode == 1
+        assert b"batch_running" in second.stderr
+        assert [path.name for path in out.iterdir()] == [LOCK]
+        first.kill()
+        first.wait()
+    run_batch(small(recordings), out, engine=in_part)
+    assert sorted(p.name for p in out.iterdir()) == sorted([PREDICTIONS, EVENTS, RUN])
+
+
+def test_many_rows_are_journalled_and_joined(tmp_path: Path) -> None:
+    """The benchmark of a million rows, on fewer."""
+    figures = many_rows(tmp_path, 300, shard_rows=32)
+    assert figures["rows"] == 300
+    assert figures["events"] >= 300
 
 
 def _children(pid: int) -> list[int]:

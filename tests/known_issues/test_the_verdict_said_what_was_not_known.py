@@ -1,5 +1,6 @@
 """A column that is the same for everybody was called absent; pairs that nobody could form were no objection;
-a leak among few people was only "too few"; a score that nobody had checked for leaks passed in silence.
+a leak among few people was only "too few"; a score that nobody had checked for leaks passed in silence. A
+score beside which nothing stood was told to be better than each comparator that could be tried.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ from cough.evaluation.verdict import judge
 
 
 def condition(**changes: Any) -> dict[str, Any]:
-    figure = {"value": 0.9, "low": 0.85, "high": 0.95}
+    figure, gap = {"value": 0.9, "low": 0.85, "high": 0.95}, {"value": 0.4, "low": 0.3, "high": 0.5}
+    levels = {"value": 0.5, "low": 0.4, "high": 0.6}
     return {
         "audio": {"auroc": figure},
         "n_positive": 50,
         "n_negative": 50,
         "n_subjects_positive": 50,
         "n_subjects_negative": 50,
-        "comparators": [],
+        "comparators": [{"name": "levels", "auroc": levels, "audio_minus_this": gap}],
         "matched": [{"method": "exact", "n_pairs": 40, "on": ["source"], "auroc": figure}],
         "absent": [],
         "constant": [],
@@ -41,6 +43,8 @@ UNMATCHED = [{"method": "exact", "n_pairs": 2, "on": ["source"], "auroc": None}]
         ({"constant": ["source"]}, "beyond_comparators", "The same for every recording here: source."),
         ({"matched": UNMATCHED}, "not_beyond", "too few pairs"),
         ({"leaks": ["p"], "n_subjects_positive": 6}, "leak", "1 subjects stand in the training"),
+        ({"comparators": []}, "not_compared", "Neither levels nor anything else"),
+        ({"comparators": [], "matched": []}, "not_compared", "Neither levels nor anything else"),
         ({"leaks_looked_for": False}, "beyond_comparators", "is not known"),
     ],
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from cough.evaluation import metrics
 from cough.evaluation.baselines import LEVEL_STATISTICS, level_statistics
@@ -14,11 +14,13 @@ from cough.evaluation.metrics import (
     auroc,
     expected_calibration_error,
     group_bootstrap,
+    group_resamples,
     sensitivity,
     specificity,
     specificity_at_sensitivity,
     threshold_for_sensitivity,
 )
+from cough.evaluation.resampling import interval, intervals, rates
 
 
 def test_auroc_of_one_class_is_not_a_number() -> None:
@@ -28,10 +30,12 @@ def test_auroc_of_one_class_is_not_a_number() -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 9)), min_size=2, max_size=60))
-def test_auroc_equals_scikit_learn(pairs: list[tuple[int, int]]) -> None:
+def test_areas_equal_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     labels, scores = np.array(pairs).T
     if 0 < labels.sum() < len(labels):
         assert auroc(labels, scores) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+        expected = average_precision_score(labels, scores)
+        assert metrics.auprc(labels, scores) == pytest.approx(expected, abs=1e-12)
 
 
 @settings(max_examples=100, deadline=None)
@@ -70,6 +74,33 @@ def test_interval_widens_when_people_repeat() -> None:
     fooled = interval(10, [str(i) for i in range(600)])
     assert grouped == pytest.approx(once, rel=0.2)
     assert fooled < 0.6 * once
+
+
+def test_many_figures_share_the_draws_of_one() -> None:
+    random = np.random.default_rng(2)
+    y, s, who = random.integers(0, 2, 90), random.random(90), random.integers(0, 30, 90).astype(str)
+    one = interval(lambda r: auroc(y[r], s[r]), who)
+    both = intervals(lambda r: {"auroc": auroc(y[r], s[r]), "none": float("nan")}, who)
+    assert both["auroc"] == pytest.approx(one)
+    assert np.isnan(both["none"]["value"])
+    found = rates({"high": (s > 0.5, y == 1), "few": (s > 0.5, who == "3")}, who)
+    assert found["high"] == pytest.approx(interval(lambda r: sensitivity(y[r], s[r], threshold=0.5), who))
+    assert found["few"] is None
+
+
+def test_a_draw_is_whole_people_as_often_as_they_were_drawn() -> None:
+    groups = np.array(["b", "a", "b", "c", "a", "b"])
+    for rows in group_resamples(groups, seed=0, resamples=20):
+        times = np.bincount(rows, minlength=6)
+        assert all(len(set(times[groups == g])) == 1 for g in "abc")
+        assert sum(times[groups == g][0] for g in "abc") == 3
+
+
+def test_of_nobody_there_is_no_figure() -> None:
+    assert np.isnan(sensitivity([0, 0], [0.1, 0.2], threshold=0.5))
+    assert np.isnan(specificity([1, 1], [0.1, 0.2], threshold=0.5))
+    assert np.isnan(specificity_at_sensitivity([0, 0], [0.1, 0.2], target=0.9))
+    assert np.isnan(specificity_at_sensitivity([1, 1], [0.1, 0.2], target=0.9))
 
 
 def test_level_statistics_hear_levels_only() -> None:
