@@ -184,13 +184,11 @@ def _calibration(axes: Axes, audio: dict[str, Any]) -> None:
     axes.set(xlabel="probability said", ylabel="frequency found", xlim=(0, 1), ylim=(-0.02, 1.02))
 
 
-def _band(
-    axes: Axes, x: list[float], figures: list[dict[str, float]], *, color: str, fmt: str = "", **style: Any
-) -> None:
+def _band(axes: Axes, x: list[float], figures: list[dict[str, float]], *, color: str, **style: Any) -> None:
     """A line through the values, and their intervals as a band behind it."""
     low, high = ([figure[end] for figure in figures] for end in ("low", "high"))
     axes.fill_between(x, low, high, color=color, alpha=0.15, lw=0)
-    axes.plot(x, [figure["value"] for figure in figures], fmt, color=color, **style)
+    axes.plot(x, [figure["value"] for figure in figures], color=color, **style)
 
 
 def _decision(axes: Axes, audio: dict[str, Any]) -> None:
@@ -206,15 +204,15 @@ def _decision(axes: Axes, audio: dict[str, Any]) -> None:
 
 def _abstaining(axes: Axes, audio: dict[str, Any]) -> None:
     points = audio["abstaining"]
-    _band(axes, [p["answered"] for p in points], [p["accuracy"] for p in points], fmt="o-", color=AUDIO)
+    _band(axes, [p["answered"] for p in points], [p["accuracy"] for p in points], marker="o", color=AUDIO)
     axes.set(xlabel="share answered", ylabel="accuracy", xlim=(0, 1.05), ylim=(0.4, 1.02))
 
 
 def _predictive(axes: Axes, audio: dict[str, Any]) -> None:
     points = audio["predictive_values"]
     x = [point["prevalence"] for point in points]
-    _band(axes, x, [point["ppv"] for point in points], fmt="o-", color=AUDIO, label="PPV")
-    _band(axes, x, [point["npv"] for point in points], fmt="s--", color=OTHER, label="NPV")
+    _band(axes, x, [point["ppv"] for point in points], marker="o", color=AUDIO, label="PPV")
+    _band(axes, x, [point["npv"] for point in points], marker="s", ls="--", color=OTHER, label="NPV")
     axes.set(xscale="log", xlabel="prevalence", ylabel="predictive value", ylim=(0, 1.02))
     axes.set_xticks(x, [f"{v:.1%}" for v in x], rotation=30)
     axes.minorticks_off()

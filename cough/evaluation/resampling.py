@@ -68,8 +68,9 @@ def rates(
     of = np.stack([o for o, _ in parts.values()], axis=1) * among
 
     def figures(rows: npt.NDArray[np.int64]) -> dict[str, float]:
-        n = among[rows].sum(axis=0)
-        values = np.divide(of[rows].sum(axis=0), n, out=np.full(len(n), np.nan), where=n > 0)
+        times = np.bincount(rows, minlength=len(of)).astype(float)
+        n = times @ among
+        values = np.divide(times @ of, n, out=np.full(len(n), np.nan), where=n > 0)
         return dict(zip(parts, values.tolist(), strict=True))
 
     found = intervals(figures, subjects)
