@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ import pandas as pd
 from cough.bundle import DEFAULT_BUNDLE, ConditionSpec, load_bundle
 from cough.evaluation.baselines import LEVEL_STATISTICS
 from cough.evaluation.matching import propensity_match
-from cough.evaluation.metrics import expected_calibration_error, group_bootstrap, sensitivity, specificity
+from cough.evaluation.metrics import expected_calibration_error, sensitivity, specificity
+from cough.evaluation.resampling import Figure, intervals
 from cough.manifest import Manifest
 from cough.mediator import prediction_set
 from training.condition import Condition, Judged, read_condition, train_condition
@@ -73,7 +74,7 @@ def probed(
 
 
 def line(
-    judged: Judged, probability: np.ndarray, matched: np.ndarray, verified: np.ndarray, seed: int
+    judged: Judged, probability: np.ndarray, matched: np.ndarray, verified: np.ndarray
 ) -> dict[str, Any]:
     """Figures of one scorer, each with its interval.
 
@@ -85,40 +86,36 @@ def line(
     """
     data = judged.data
     ill, called = (data.labels > 0).astype(int), 1 - probability[:, 0]
-    groups = data.groups.tolist()
-
-    def on(rows: np.ndarray, figure: Callable[[np.ndarray], float]) -> tuple[float, list[float]]:
-        low, high = group_bootstrap(
-            lambda drawn: figure(rows[drawn]), [groups[row] for row in rows], seed=seed
-        )
-        return round(figure(rows), 4), [round(low, 4), round(high, 4)]
 
     def area(rows: np.ndarray) -> float:
         return macro_auroc(data.labels[rows], probability[rows])
 
-    def margin(rows: np.ndarray) -> float:
-        return area(rows) - macro_auroc(data.labels[rows], judged.levels[rows])
+    def figures(rows: np.ndarray) -> dict[str, float]:
+        return {
+            "auroc": area(rows),
+            "margin_over_levels": area(rows) - macro_auroc(data.labels[rows], judged.levels[rows]),
+            "sensitivity": sensitivity(ill[rows], called[rows], threshold=0.5),
+            "specificity": specificity(ill[rows], called[rows], threshold=0.5),
+            "expected_calibration_error": expected_calibration_error(ill[rows], called[rows]),
+        }
 
-    every = np.arange(len(data))
-    figures: dict[str, tuple[np.ndarray, Callable[[np.ndarray], float]]] = {
-        "auroc": (every, area),
-        "margin_over_levels": (every, margin),
-        "sensitivity": (every, lambda rows: sensitivity(ill[rows], called[rows], threshold=0.5)),
-        "specificity": (every, lambda rows: specificity(ill[rows], called[rows], threshold=0.5)),
-        "expected_calibration_error": (
-            every,
-            lambda rows: expected_calibration_error(ill[rows], called[rows]),
-        ),
-        "level_matched_auroc": (matched, area),
-        "verified_auroc": (verified, area),
+    return {
+        **_flat(intervals(figures, data.groups)),
+        **_flat(intervals(lambda r: {"level_matched_auroc": area(matched[r])}, data.groups[matched])),
+        **_flat(intervals(lambda r: {"verified_auroc": area(verified[r])}, data.groups[verified])),
     }
+
+
+def _flat(found: dict[str, Figure]) -> dict[str, Any]:
+    """``name`` and ``name_95`` of each figure, rounded."""
     out: dict[str, Any] = {}
-    for name, (rows, figure) in figures.items():
-        out[name], out[f"{name}_95"] = on(rows, figure)
+    for name, figure in found.items():
+        out[name] = round(figure["value"], 4)
+        out[f"{name}_95"] = [round(figure["low"], 4), round(figure["high"], 4)]
     return out
 
 
-def abstention(judged: Judged, spec: ConditionSpec, seed: int) -> dict[str, Any]:
+def abstention(judged: Judged, spec: ConditionSpec) -> dict[str, Any]:
     """What the rules would do if the evidence let them answer: who is left, and how often rightly."""
     sets = [prediction_set(p.tolist(), spec.mediator.conformal_quantiles) for p in judged.mediator]
     named = np.array(
@@ -130,22 +127,21 @@ def abstention(judged: Judged, spec: ConditionSpec, seed: int) -> dict[str, Any]
     labels = judged.data.labels
     right = np.array([labels[i] in sets[i] for i in range(len(labels))])
 
-    def interval(figure: Callable[[np.ndarray], float]) -> list[float]:
-        low, high = group_bootstrap(figure, judged.data.groups.tolist(), seed=seed)
-        return [round(low, 4), round(high, 4)]
+    def figures(rows: np.ndarray) -> dict[str, float]:
+        some = answered[rows]
+        return {
+            "coverage_of_sets": float(right[rows].mean()),
+            "abstains_without_the_rule_of_evidence": float(1 - some.mean()),
+            "accuracy_of_those_answers": float(right[rows][some].mean()) if some.any() else float("nan"),
+        }
 
-    def accuracy(rows: np.ndarray) -> float:
-        return float(right[rows][answered[rows]].mean()) if answered[rows].any() else float("nan")
-
+    found = _flat(intervals(figures, judged.data.groups))
+    if not answered.any():
+        found |= {"accuracy_of_those_answers": None, "accuracy_of_those_answers_95": None}
     return {
-        "coverage_of_sets": round(float(right.mean()), 4),
-        "coverage_of_sets_95": interval(lambda rows: float(right[rows].mean())),
+        **found,
         "coverage_by_class": [round(float(right[labels == c].mean()), 4) for c in range(len(spec.classes))],
-        "abstains_without_the_rule_of_evidence": round(float(1 - answered.mean()), 4),
-        "abstains_without_the_rule_of_evidence_95": interval(lambda rows: float(1 - answered[rows].mean())),
-        "accuracy_of_those_answers": round(float(right[answered].mean()), 4) if answered.any() else None,
-        "accuracy_of_those_answers_95": interval(accuracy) if answered.any() else None,
-        "abstains_as_shipped": 1.0 if not spec.answers else round(float(1 - answered.mean()), 4),
+        "abstains_as_shipped": 1.0 if not spec.answers else found["abstains_without_the_rule_of_evidence"],
     }
 
 
@@ -193,10 +189,10 @@ def report(condition: Condition, corpus: Corpus, seed: int) -> dict[str, Any]:
             "balance": {
                 b.name: {"before": round(b.before, 3), "after": round(b.after, 3)} for b in matched.balance
             },
-            "scorers": {key: line(judged, p, matched.rows, verified, seed) for key, p in scorers.items()},
+            "scorers": {key: line(judged, p, matched.rows, verified) for key, p in scorers.items()},
         }
     # Not out of fold: among those rows are the ones that gave the quantiles.
-    out["test"]["mediator"] = abstention(condition.test, condition.spec, seed)
+    out["test"]["mediator"] = abstention(condition.test, condition.spec)
     return out
 
 

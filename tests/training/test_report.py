@@ -33,7 +33,7 @@ def corpus(condition: Condition) -> SimpleNamespace:
 def test_every_figure_lies_in_its_interval(condition: Condition) -> None:
     judged = condition.test
     every = np.arange(len(judged.data))
-    row = line(judged, judged.mediator, every[:40], every, seed=0)
+    row = line(judged, judged.mediator, every[:40], every)
     assert row["auroc"] == row["verified_auroc"] > 0.9
     assert row["margin_over_levels"] > 0.25
     for name in COLUMNS:
@@ -42,7 +42,7 @@ def test_every_figure_lies_in_its_interval(condition: Condition) -> None:
 
 
 def test_abstention_and_accuracy_have_intervals(condition: Condition) -> None:
-    said = abstention(condition.test, condition.spec, seed=0)
+    said = abstention(condition.test, condition.spec)
     for name in ("coverage_of_sets", "abstains_without_the_rule_of_evidence", "accuracy_of_those_answers"):
         low, high = said[f"{name}_95"]
         assert low <= said[name] <= high
@@ -61,14 +61,14 @@ def test_only_positives_are_asked_to_be_verified(condition: Condition) -> None:
 def test_the_page_shows_each_scorer_with_intervals(condition: Condition) -> None:
     judged, every = condition.test, np.arange(len(condition.test.data))
     scorers = {
-        name: line(judged, p, every, every, seed=0)
+        name: line(judged, p, every, every)
         for name, p in (("levels", np.exp(judged.levels)), ("mediator", judged.mediator))
     }
     part = {
         "recordings": len(every), "not_of_the_first_class": 3, "groups": 9, "level_matched_pairs": 4,
         "by_evidence": {"yes, pcr_lab_verified": 3}, "scorers": scorers,
     }  # fmt: skip
-    test = part | {"mediator": abstention(judged, condition.spec, seed=0)}
+    test = part | {"mediator": abstention(judged, condition.spec)}
     page = "\n\n".join(blocks({"out_of_fold": part, "test": test, "used": "made-up rows"}, heading="##"))
     assert "| mediator of the voters | 0." in page
     assert "yes, pcr_lab_verified: 3" in page
