@@ -13,6 +13,7 @@ import json
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -84,11 +85,10 @@ class Idempotency:
             if there.answer is None:
                 raise Refused("idempotency_in_progress", headers={"Retry-After": "1"})
             return there.answer, True
-        try:
+        async with AsyncExitStack() as unless_answered:
+            unless_answered.push_async_callback(self._stores.call, lambda store: store.release(name))
             answer = await work()
-        except BaseException:
-            await self._stores.call(lambda store: store.release(name))
-            raise
+            unless_answered.pop_all()
         kept = Entry(fingerprint, answer)
         await self._stores.call(lambda store: store.keep(name, kept, seconds=self._kept_s))
         return answer, False

@@ -273,20 +273,19 @@ class _Worker:
             env=_environment(),
         )
         worker = cls(process)
-        try:
-            async with asyncio.timeout(start_s):
-                worker._write(Frame(config.model_dump(mode="json")))
-                hello = (await worker._receive("warm", "unfit")).head
+        async with contextlib.AsyncExitStack() as unless_warm:
+            unless_warm.push_async_callback(worker.end, at_once=True)
+            try:
+                async with asyncio.timeout(start_s):
+                    worker._write(Frame(config.model_dump(mode="json")))
+                    hello = (await worker._receive("warm", "unfit")).head
+            except (BrokenFrame, TimeoutError) as error:
+                raise Unstarted("A worker ended, or was too slow, while it started.") from error
             if hello["kind"] == "unfit":
                 raise Unstarted(str(hello.get("detail")))
             if hello.get("bundle_sha256") != bundle_sha256:
                 raise Unstarted("The bundle on disk is no longer the one that this service started with.")
-        except (BrokenFrame, TimeoutError) as error:
-            await worker.end(at_once=True)
-            raise Unstarted("A worker ended, or was too slow, while it started.") from error
-        except BaseException:
-            await worker.end(at_once=True)
-            raise
+            unless_warm.pop_all()
         return worker
 
     async def do(self, job: _Job) -> Frame:
