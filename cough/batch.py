@@ -9,6 +9,7 @@ A lock keeps a second run out of the folder meanwhile.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import itertools
 import json
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 SHARD_ROWS = 64
 PREDICTIONS, EVENTS, RUN, SHARDS = "predictions.parquet", "events.parquet", "run.json", "shards"
 LOCK = ".cough-batch.lock"
+WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 JOIN_ROWS = 4_096
 """Rows of a table that are in memory at a time when shards are joined."""
 DECODER_CRASHED = "decoder_crashed"
@@ -194,8 +196,10 @@ def _alone(out: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise errors.BatchRunning(f"Another run is at work in {out}.") from error
-        except OSError:
-            pass  # a cluster's file system without locks: as well as can be
+        except OSError as error:
+            # A cluster's file system may have no locks; there a second run is not kept out.
+            if error.errno not in WITHOUT_LOCKS:
+                raise errors.OutputUnwritable(f"{out} cannot be locked: {error.strerror}.") from error
         # Whoever held it may have ended, and taken the file away, between our opening and locking it.
         if not os.fstat(file.fileno()).st_nlink:
             raise errors.BatchRunning(f"Another run was at work in {out} until now.")

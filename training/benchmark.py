@@ -32,15 +32,15 @@ def listen(corpus: Corpus, rows: Iterable[int]) -> dict[int, np.ndarray]:
     }
 
 
-def provenance(corpus: Corpus, bundle: Bundle, *, seed: int) -> dict[str, Any]:
-    """What a result depends on: bundle, its gate, code, data, seed."""
+def provenance(corpus: Corpus, bundle: Bundle, **more: str | int) -> dict[str, Any]:
+    """What a result depends on: bundle, its gate, code, data; ``more`` such as a seed."""
     return {
         "bundle_id": bundle.spec.bundle_id,
         "bundle_sha256": bundle.sha256,
         "gate_sha256": bundle.spec.files[bundle.spec.gate.file],
         "code_version": code_version(),
         "data_hash": corpus.data_hash,
-        "seed": seed,
+        **more,
     }
 
 

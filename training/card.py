@@ -22,6 +22,7 @@ from cough.bundle import DEFAULT_BUNDLE, Bundle, BundleSpec, ConditionSpec, load
 from training.benchmark import RESULTS
 from training.card_page import as_markdown
 from training.gate_table import interval, number
+from training.honest_table import REPORT
 from training.stages import code_version
 
 NOTICE = "Research software: its answer is not a diagnosis and tells nobody that they are ill or well."
@@ -59,7 +60,6 @@ KNOWN_LIMITS = (
 )
 NOT_MEASURED = "Not measured for this bundle; `python -m training.gate_report` does it."
 NO_TABLE = "The honest table is not measured for this bundle; `python -m training.report` does it."
-HONEST_TABLE = RESULTS.parent / "diagnosis" / "report.json"
 ENERGY = "not measured: the machine that trained it shows no power counter; core hours are what there is"
 WORST = 8
 """Events, and sources of coughs, that the card names as failure modes."""
@@ -284,7 +284,7 @@ def _compare(spec: BundleSpec, other: BundleSpec) -> dict[str, Any]:
 
 
 def write_card(
-    folder: Path, *, results: Path = RESULTS, honest_table: Path = HONEST_TABLE, beside: Path | None = None
+    folder: Path, *, results: Path = RESULTS, honest_table: Path = REPORT, beside: Path | None = None
 ) -> None:
     """Write ``CARD.md`` and ``card.json`` into a bundle's folder.
 

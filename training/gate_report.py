@@ -23,13 +23,13 @@ from cough.audio import decode
 from cough.bundle import Bundle, load_bundle
 from cough.gate import CoughGate
 from cough.quality import assess
-from training.benchmark import RESULTS, TEST_FOLD, fold_rows
+from training.benchmark import RESULTS, TEST_FOLD, fold_rows, provenance
 from training.clips import is_silent
 from training.corpus import Corpus, Teacher, corpus_path
 from training.gate_figures import FIGURES, draw_all
 from training.gate_sheets import draw_worst
 from training.gate_table import as_markdown, gate_table, hear
-from training.stages import PROJECT, code_version
+from training.stages import PROJECT
 from training.subgroups import as_markdown as subgroup_page
 from training.subgroups import subgroups
 
@@ -73,7 +73,7 @@ def report(corpus: Corpus, teacher: Teacher, bundle: Bundle, *, out: Path, worst
     without = gate_table(corpus, teacher, rows[audible], scores[audible], threshold=threshold)
     title = f"fold {TEST_FOLD} (test only)"
     result = {
-        **provenance(corpus, teacher, bundle),
+        **provenance(corpus, bundle, teacher_sha256=teacher.sha256),
         "title": f"Cough gate on {title}",
         "gate": bundle.spec.gate.model_dump(mode="json"),
         "table": table,
@@ -87,18 +87,6 @@ def report(corpus: Corpus, teacher: Teacher, bundle: Bundle, *, out: Path, worst
     draw_all(clips, out, title=f"{bundle.spec.bundle_id} on {title}")
     worst.mkdir(parents=True, exist_ok=True)
     draw_worst(corpus, gate, clips, worst)
-
-
-def provenance(corpus: Corpus, teacher: Teacher, bundle: Bundle) -> dict[str, str]:
-    """What a result depends on: bundle and the gate in it, code, data, teacher."""
-    return {
-        "bundle_id": bundle.spec.bundle_id,
-        "bundle_sha256": bundle.sha256,
-        "gate_sha256": bundle.spec.files[bundle.spec.gate.file],
-        "code_version": code_version(),
-        "data_hash": corpus.data_hash,
-        "teacher_sha256": teacher.sha256,
-    }
 
 
 def _page(result: dict[str, Any]) -> str:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from training.benchmark import RESULTS as GATE_RESULTS
 from training.benchmark import table
 
+RESULTS = GATE_RESULTS.parent / "diagnosis"
+REPORT = RESULTS / "report.json"
 TITLES = {
     "levels": "six level statistics alone",
     "background": "spectrum between the coughs (channel, room)",

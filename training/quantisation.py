@@ -26,7 +26,7 @@ from onnxruntime.quantization import (
 from training.export import run_onnx
 
 TOLERANCE = 0.05
-"""How far apart embeddings, which have unit length, or probabilities may lie for it to be worth it."""
+"""How far apart embeddings, which have unit length, may lie for it to be worth it."""
 
 
 class _Inputs(CalibrationDataReader):  # type: ignore[misc]

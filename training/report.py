@@ -33,12 +33,11 @@ from cough.manifest import Manifest
 from cough.mediator import prediction_set
 from training.condition import Condition, Judged, read_condition, train_condition
 from training.corpus import Corpus, Teacher, corpus_path
-from training.honest_table import TITLES, blocks
+from training.honest_table import REPORT, RESULTS, TITLES, blocks
 from training.recordings import Recordings, collect
 from training.stages import PROJECT, code_version
 from training.voters import Linear, calibrate, choose_ridge, log_softmax, macro_auroc
 
-RESULTS = PROJECT / "training" / "results" / "diagnosis"
 COVID19 = PROJECT / "training" / "covid19.toml"
 
 
@@ -272,7 +271,7 @@ def main() -> None:
         **report(condition, Corpus.read(arguments.corpus), config.seed),
     }
     arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "report.json").write_text(json.dumps(facts, indent=1) + "\n")
+    (arguments.out / REPORT.name).write_text(json.dumps(facts, indent=1) + "\n")
     (arguments.out / "report.md").write_text(as_markdown(facts))
     draw(facts, arguments.out / "report.png")
     print(as_markdown(facts))

@@ -23,7 +23,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from cough.evaluation.metrics import auroc
-from cough.evaluation.table import GROUPS, answers, columns_of, features
+from cough.evaluation.table import GROUPS, columns_of, features
 
 Float = npt.NDArray[np.float64]
 Folds = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
@@ -74,7 +74,12 @@ def time_folds(days: Float, subjects: npt.ArrayLike) -> Folds:
 def comparators(
     frame: pd.DataFrame, labels: Float, folds: Folds, *, seed: int, names: tuple[str, ...] = NAMES
 ) -> Iterator[Comparator]:
-    """Every comparator of these names whose columns are here."""
+    """Every comparator of these names whose columns are here.
+
+    Parameters
+    ----------
+    frame : as ``table.join`` makes it, boxes that were left blank answered (``table.answers``)
+    """
     for name in names:
         table = _blanks(frame) if name == MISSING else features(frame, name)
         if table is not None:
@@ -90,7 +95,7 @@ def out_of_fold(table: pd.DataFrame, labels: Float, folds: Folds, *, seed: int) 
 
 def _blanks(frame: pd.DataFrame) -> pd.DataFrame | None:
     asked = [c for name in ("age and sex", "symptoms") for c in columns_of(frame, name)]
-    blank = answers(frame)[asked].replace("", np.nan).isna().astype(float)
+    blank = frame[asked].replace("", np.nan).isna().astype(float)
     blank = blank[[c for c in blank if blank[c].nunique() > 1]]
     return blank if len(blank.columns) else None
 

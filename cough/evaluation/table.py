@@ -268,10 +268,7 @@ def answers(frame: pd.DataFrame) -> pd.DataFrame:
 
 def features(frame: pd.DataFrame, group: str) -> pd.DataFrame | None:
     """The columns of a group that vary here; None where there are none."""
-    table = frame[columns_of(frame, group)]
-    if group == "symptoms":
-        table = answers(frame)[table.columns]
-    table = table.replace("", np.nan)
+    table = frame[columns_of(frame, group)].replace("", np.nan)
     here = [c for c in table if table[c].nunique() > 1]
     return table[here] if here else None
 

@@ -79,7 +79,7 @@ def test_columns_of_the_corpora_by_agreement_have_a_place() -> None:
 def test_coswaras_own_table() -> None:
     people = pd.read_csv(COSWARA).rename(columns={"cough": "cough_symptom"})  # as its recipe calls it
     people = people[~people["covid_status"].isin(["recovered_full", "under_validation"])]
-    frame = people[columns_of(people, "symptoms")]
+    frame = answers(people[columns_of(people, "symptoms")])
     y = people["covid_status"].str.startswith("positive").to_numpy(float)
     (found,) = comparators(frame, y, subject_folds(y, people["id"], seed=1), seed=1)
     assert found.name == "symptoms"
