@@ -44,7 +44,7 @@ TIERS = {
         "every licensed recording, the non-commercial ones too (ESC-50 except ESC-10, UrbanSound8K, RAVDESS: "
         "what a cough gate has to refuse). Whether such a licence binds weights is not settled: where that "
         "matters, train the tier `open`. Chosen because the short gates of this tier, in an earlier recipe, "
-        "heard unheard corpora better (training/results/open_tier.json); this recipe's open tier is not trained"
+        "heard unheard corpora better (training/results/open_tier.json); its open tier now is not trained"
     ),
     "open": (
         "only recordings under open licences: no ESC-50 except ESC-10, no UrbanSound8K, no RAVDESS. They "
