@@ -69,7 +69,7 @@ def leave_sources_out(jobs: Sequence[Job], *, processes: int) -> list[Path]:
         with ProcessPoolExecutor(processes, **alone) as pool:
             list(pool.map(run_job, jobs))
     distributed.wait()
-    return [stage_folder(job.cache, "loso", _inputs(job)) for job in jobs]
+    return [job_folder(job) for job in jobs]
 
 
 def run_job(job: Job) -> Path:
@@ -77,8 +77,17 @@ def run_job(job: Job) -> Path:
     return run_stage(job.cache, "loso", _inputs(job), lambda folder: _train_and_score(job, folder))
 
 
+def job_folder(job: Job) -> Path:
+    """Where what a job makes is kept; another encoder, threshold or number of processes makes the same."""
+    return stage_folder(job.cache, "loso", _inputs(job))
+
+
 def _inputs(job: Job) -> dict[str, Any]:
-    return {**job.inputs, "part": job.part, "config": job.config.model_dump(mode="json", exclude={"tracker"})}
+    gate = {"calibration_clips_per_group", "target_sensitivity"}
+    config = job.config.model_dump(
+        mode="json", exclude={"encoder": True, "gate": gate, "loso": True, "tracker": True}
+    )
+    return {**job.inputs, "part": job.part, "config": config}
 
 
 def _train_and_score(job: Job, folder: Path) -> None:
