@@ -40,6 +40,7 @@ from cough.manifest import Manifest
 from cough.messages import RE_RECORD
 from cough.quality import assess, judge
 from training.calibration import Calibration, calibrate_on_heldout
+from training.clips import GateClips, is_silent
 from training.condition import read_condition, train_condition, with_condition
 from training.config import TrainingConfig
 from training.corpus import VOCAL_HARD, Corpus, Teacher
@@ -191,7 +192,40 @@ def _gate(parts: Parts, config: TrainingConfig) -> tuple[GateSpec, bytes, dict[s
         return kept.spec.gate, kept.contents[kept.spec.gate.file], dict(kept.spec.metrics["gate"])
     held = calibrate_on_heldout(parts.corpus, parts.waves, parts.teacher, parts.gate.heldout, config)
     spec, onnx, parity = calibrated_gate(parts.gate.network, held, parts.waves, parts.training, config)
-    return spec, onnx, {"parity_max_abs": parity, "leave_sources_out": held.table}
+    labels = label_counts(
+        parts.corpus, parts.waves, parts.teacher, parts.training, config, parts.gate.heldout
+    )
+    return spec, onnx, {"parity_max_abs": parity, "labels": labels, "leave_sources_out": held.table}
+
+
+def label_counts(
+    corpus: Corpus,
+    waves: Waves,
+    teacher: Teacher,
+    rows: np.ndarray,
+    config: TrainingConfig,
+    heldout: Heldout | None,
+) -> dict[str, int]:
+    """Clips by what the gate's training made of weak or missing labels; ``training.clips`` has the rules.
+
+    Parameters
+    ----------
+    rows : the training recordings
+    heldout : what gates made of recordings whose source they never heard
+    """
+    clips = GateClips(corpus, waves, teacher, rows, config, heldout=heldout)
+    kinds = [corpus.recordings[row].is_probably_cough for row in rows]
+    cough, unlabelled = (np.array([kind is wanted for kind in kinds]) for wanted in (True, None))
+    silent = np.array([is_silent(waves.samples(int(row))) for row in rows])
+    learnt, label = clips.weight[rows] > 0, clips.label[rows] == 1
+    return {
+        "cough_clips": int(cough.sum()),
+        "cough_clips_dropped_as_silent": int((cough & silent).sum()),
+        "cough_clips_dropped_as_nobody_hears_one": int((cough & ~silent & ~learnt).sum()),
+        "unlabelled_clips": int(unlabelled.sum()),
+        "unlabelled_learnt_as_cough": int((unlabelled & learnt & label).sum()),
+        "unlabelled_learnt_as_other": int((unlabelled & learnt & ~label).sum()),
+    }
 
 
 def calibrated_gate(

@@ -99,6 +99,7 @@ def card(
         "licences": record.licences,
         "thresholds": _thresholds(spec),
         "gate": [_brief(result) for result in tables],
+        "labels": spec.metrics["gate"].get("labels"),
         "not_measured": None if measured else NOT_MEASURED,
         "conditions": [_condition(c) for c in spec.conditions],
         "honest_table": honest_table,

@@ -95,7 +95,21 @@ def _gate_blocks(facts: dict[str, Any]) -> list[str]:
             f"Intervals: 95 %, by groups. {result['note'] or ''}".strip(),
             table(("figure", "ours", "EfficientAT mn04"), rows),
         ]
-    return [*blocks, facts["not_measured"] or ""]
+    return [*blocks, _label_line(facts["labels"]), facts["not_measured"] or ""]
+
+
+def _label_line(labels: dict[str, int] | None) -> str:
+    """What was made of weak labels."""
+    if not labels:
+        return ""
+    return (
+        f"Labels of the training clips: of {labels['cough_clips']} that are called cough, "
+        f"{labels['cough_clips_dropped_as_silent']} are silent and "
+        f"{labels['cough_clips_dropped_as_nobody_hears_one']} hold none that the teacher hears, or a gate "
+        "that never heard their source; they are not learnt from. Of "
+        f"{labels['unlabelled_clips']} without a label, {labels['unlabelled_learnt_as_cough']} are learnt as "
+        f"coughs and {labels['unlabelled_learnt_as_other']} as other sounds, at half weight."
+    )
 
 
 def _condition_blocks(condition: dict[str, Any]) -> list[str]:

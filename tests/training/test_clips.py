@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from training.assemble import label_counts
 from training.clips import GateClips
 from training.config import GateConfig, TrainingConfig
 from training.corpus import Corpus, Teacher
@@ -34,6 +35,19 @@ def test_heldout_scores_label_the_unlabelled_and_drop_false_coughs(
     assert believed.weight.tolist() == [1, 1, 0.5, 0, 1, 0.5]
     given = clips(tiny, heard, self_training=False, label_cleaning=False)
     assert given.weight.tolist() == clips(tiny, None).weight.tolist() == [1, 1, 0, 1, 1, 0]
+
+
+def test_the_bundle_says_what_was_made_of_weak_labels(tiny: tuple[Corpus, Waves, Teacher]) -> None:
+    heard = [0.001, 0.99, 0.95, 0.001, 0.5, 0.01]
+    heldout = Heldout(np.arange(6), [np.full(25, np.log(p / (1 - p)), np.float32) for p in heard])
+    assert label_counts(*tiny, np.arange(6), TrainingConfig(), heldout) == {
+        "cough_clips": 2,
+        "cough_clips_dropped_as_silent": 0,
+        "cough_clips_dropped_as_nobody_hears_one": 1,
+        "unlabelled_clips": 2,
+        "unlabelled_learnt_as_cough": 1,
+        "unlabelled_learnt_as_other": 1,
+    }
 
 
 def test_mining_draws_what_fooled_the_gate_more_often(tiny: tuple[Corpus, Waves, Teacher]) -> None:
