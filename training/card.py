@@ -43,8 +43,7 @@ TIERS = {
     "all": (
         "every licensed recording, the non-commercial ones too (ESC-50 except ESC-10, UrbanSound8K, RAVDESS: "
         "what a cough gate has to refuse). Whether such a licence binds weights is not settled: where that "
-        "matters, train the tier `open`. Chosen because the short gates of this tier, in an earlier recipe, "
-        "heard unheard corpora better (training/results/open_tier.json); its open tier now is not trained"
+        "matters, train the tier `open`"
     ),
     "open": (
         "only recordings under open licences: no ESC-50 except ESC-10, no UrbanSound8K, no RAVDESS. They "
@@ -59,6 +58,9 @@ KNOWN_LIMITS = (
     "In the COVID-19 data channel and status go together; only call-centre recordings are judged.",
 )
 NOT_MEASURED = "Not measured for this bundle; `python -m training.gate_report` does it."
+NO_TIERS = (
+    "How the gate of the other tier does was not measured beside this one; `python -m training.tiers` does."
+)
 NO_TABLE = "The honest table is not measured for this bundle; `python -m training.report` does it."
 ENERGY = "not measured: the machine that trained it shows no power counter; core hours are what there is"
 WORST = 8
@@ -96,9 +98,11 @@ def card(
         "intended_use": list(INTENDED),
         "out_of_scope": list(OUT_OF_SCOPE),
         "licence_tier": _tier(spec),
+        "tiers": next((_tier_facts(result) for result in measured if "tiers" in result), None),
+        "no_tiers": None if any("tiers" in result for result in measured) else NO_TIERS,
         "licences": record.licences,
         "thresholds": _thresholds(spec),
-        "gate": [_brief(result) for result in tables],
+        "gate": [_brief(result) for result in tables if "tiers" not in result],
         "labels": spec.metrics["gate"].get("labels"),
         "not_measured": None if measured else NOT_MEASURED,
         "conditions": [_condition(c) for c in spec.conditions],
@@ -182,6 +186,23 @@ def _tier(spec: BundleSpec) -> dict[str, Any]:
         "means": TIERS.get(name, "not recorded"),
         "recordings": sum(licences.values()),
         "non_commercial": sum(n for licence, n in licences.items() if "-NC" in licence),
+    }
+
+
+def _tier_facts(result: dict[str, Any]) -> dict[str, Any]:
+    """Both tiers' gates by ``training.tiers``: which ships, and the pooled figures of each test."""
+    return {
+        "code_version": result["code_version"],
+        "shipped": next((name for name, tier in result["tiers"].items() if tier["shipped"]), None),
+        "trained_on": {name: tier["trained_on"] for name, tier in result["tiers"].items()},
+        "tests": {
+            name: {
+                "coughs": tables["all"]["pooled"]["coughs"],
+                "others": tables["all"]["pooled"]["others"],
+                **{tier: table["pooled"]["ours"] for tier, table in tables.items()},
+            }
+            for name, tables in result["tests"].items()
+        },
     }
 
 

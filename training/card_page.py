@@ -166,6 +166,30 @@ def _licence_blocks(facts: dict[str, Any]) -> list[str]:
         f"recordings, {tier['non_commercial']} of them under a non-commercial licence. Teacher: "
         f"{facts['training']['teacher']}.",
         table(("licence, as the source states it", "recordings"), facts["licences"].items()),
+        *_tier_blocks(facts),
+    ]
+
+
+def _tier_blocks(facts: dict[str, Any]) -> list[str]:
+    """The gates of both tiers, and why this one ships."""
+    tiers = facts["tiers"]
+    if tiers is None:
+        return [facts["no_tiers"]]
+    trained_on, unheard = tiers["trained_on"], tiers["tests"]["leave_sources_out"]
+    better = unheard["all"]["auroc"] >= unheard["open"]["auroc"]
+    rows = [
+        (
+            name.replace("_", " "),
+            *(_valued(test[tier][key], test[tier].get(f"{key}_95")) for tier in ("all", "open")),
+        )
+        for name, test in tiers["tests"].items()
+        for key in ("auroc", "auroc_hard")
+    ]
+    return [
+        f"Both tiers' gates, by code `{tiers['code_version']}`: `all` learnt from {trained_on['all']} "
+        f"recordings, `open` from {trained_on['open']}. `{tiers['shipped']}` ships. On recordings of sources "
+        f"that neither had heard, `all` ranks coughs {'no worse' if better else 'worse'} than `open`.",
+        table(("AUROC, then AUROC against hard sounds", "`all`", "`open`"), rows),
     ]
 
 

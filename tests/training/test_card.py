@@ -12,7 +12,7 @@ import pytest
 
 from cough.bundle import DEFAULT_BUNDLE, Bundle, BundleSpec, load_bundle
 from training.benchmark import provenance
-from training.card import NO_TABLE, NOT_MEASURED, card, write_card
+from training.card import NO_TABLE, NO_TIERS, NOT_MEASURED, card, write_card
 from training.card_page import as_markdown
 
 FILES = {name: name.encode() for name in ("gate.onnx", "encoder.onnx", "flu.onnx")}
@@ -244,6 +244,42 @@ def test_what_the_gate_does_in_soundscapes_and_under_disturbances_is_told(folder
     assert "10 dB 0.875 (0.850 to 0.900)" in page
     assert "sneezes apart: 41.5" in page
     assert "cafe noise: 94.6%" in page
+
+
+def test_both_tiers_gates_are_told_where_they_were_measured_beside_this_one(folder: Path) -> None:
+    assert NO_TIERS in as_markdown(card(load_bundle(folder), []))
+    figures = [
+        {"auroc": auroc, "auroc_95": [auroc - 0.1, auroc + 0.1], "auroc_hard": auroc} for auroc in (0.8, 0.85)
+    ]
+    tables = {
+        tier: {"pooled": {"coughs": 4, "others": 9, "ours": ours}}
+        for tier, ours in zip(("all", "open"), figures, strict=True)
+    }
+    measured = {
+        "title": "Both",
+        "tiers": {"all": {"shipped": True, "trained_on": 90}, "open": {"shipped": False, "trained_on": 60}},
+        "tests": {"leave_sources_out": tables},
+        **{name: result(spec())[name] for name in ("gate_sha256", "code_version", "data_hash", "gate")},
+    }
+    page = as_markdown(card(load_bundle(folder), [measured]))
+    assert NO_TIERS not in page
+    assert "`all` ranks coughs worse than `open`" in page
+    assert "| leave sources out | 0.800 (0.700 to 0.900) | 0.850 (0.750 to 0.950) |" in page
+
+
+def test_what_was_made_of_weak_labels_is_told(tmp_path: Path) -> None:
+    described = spec()
+    described.metrics["gate"]["labels"] = {
+        "cough_clips": 900,
+        "cough_clips_dropped_as_silent": 7,
+        "cough_clips_dropped_as_nobody_hears_one": 5,
+        "unlabelled_clips": 80,
+        "unlabelled_learnt_as_cough": 30,
+        "unlabelled_learnt_as_other": 20,
+    }
+    page = as_markdown(card(load_bundle(write_bundle(tmp_path / "labels", described)), []))
+    assert "of 900 that are called cough, 7 are silent and 5 hold none" in page
+    assert "80 without a label, 30 are learnt as coughs and 20 as other sounds" in page
 
 
 def test_results_carry_the_gate_that_a_card_looks_for(bundle: Bundle) -> None:
