@@ -20,7 +20,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -149,12 +149,16 @@ def run_batch(
     WorkersFailed : the worker processes do not start
     """
     with _alone(out):
-        _claim(run, out)
-        if (out / PREDICTIONS).exists():
-            progress(run.n_rows, 0.0)
-            return out
         journal = out / SHARDS
-        journal.mkdir(exist_ok=True)
+        with _writing(out):
+            _claim(run, out)
+            if (out / PREDICTIONS).exists():
+                progress(run.n_rows, 0.0)
+                return out
+            journal.mkdir(exist_ok=True)
+            # Half-written by a run that was killed; nobody else writes here now.
+            for leftover in (*out.glob(".*.parquet.*"), *journal.glob(".*.parquet.*")):
+                leftover.unlink()
         todo: list[int] = []
         n_shards = -(-run.n_rows // run.shard_rows)
         for index in range(n_shards):
@@ -166,12 +170,31 @@ def run_batch(
         shards = (shard for shard in plan_shards(run) if shard.index in missing)
         done = engine(run, shards) if engine else _local(run, shards, workers)
         for index, table in done:
-            _write_parquet(table, _shard_path(journal, index))
+            with _writing(out):
+                _write_parquet(table, _shard_path(journal, index))
             seconds = table.column("duration_s").to_pylist()
             progress(table.num_rows, sum(s or 0.0 for s in seconds))
-        _join(journal, n_shards, out, at_a_time=max(1, JOIN_ROWS // run.shard_rows))
-        shutil.rmtree(journal)
+        with _writing(out):
+            _join(journal, n_shards, out, at_a_time=max(1, JOIN_ROWS // run.shard_rows))
+            shutil.rmtree(journal)
     return out
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """A disk that fills up, or goes away, is told as such; the journal has what was done until then.
+
+    Raises
+    ------
+    OutputUnwritable
+    """
+    try:
+        yield
+    except OSError as error:
+        raise errors.OutputUnwritable(
+            f"{out} cannot be written any more: {error.strerror or error}. "
+            "What was done is kept; the same command goes on from there."
+        ) from error
 
 
 @contextmanager
@@ -230,9 +253,8 @@ def _claim(run: Run, out: Path) -> None:
         return
     if any(p for p in out.iterdir() if not p.name.startswith(".")):
         raise errors.BatchMismatch(f"{out} is not empty and holds no {RUN}. Choose another folder.")
-    partial = out / f".{RUN}.{os.getpid()}"
-    partial.write_text(run.model_dump_json(indent=1) + "\n")
-    partial.replace(record)
+    with _partial(record) as partial:
+        partial.write_text(run.model_dump_json(indent=1) + "\n")
 
 
 def _shard_path(journal: Path, index: int) -> Path:
@@ -242,11 +264,21 @@ def _shard_path(journal: Path, index: int) -> Path:
 def _write_parquet(table: pa.Table, path: Path) -> None:
     import pyarrow.parquet as pq
 
+    with _partial(path) as partial:
+        pq.write_table(table, partial)
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def _partial(path: Path) -> Iterator[Path]:
+    """A file beside ``path`` that takes its name once written, and leaves nothing where that fails."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(table, partial)
-    with open(partial, "rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _join(journal: Path, n_shards: int, out: Path, *, at_a_time: int) -> None:
@@ -255,17 +287,15 @@ def _join(journal: Path, n_shards: int, out: Path, *, at_a_time: int) -> None:
     import pyarrow.parquet as pq
 
     for name in (EVENTS, PREDICTIONS):
-        partial = out / f".{name}.{os.getpid()}"
-        writer = None
-        for first in range(0, n_shards, at_a_time):
-            paths = [_shard_path(journal, i) for i in range(first, min(first + at_a_time, n_shards))]
-            table = pa.concat_tables([pq.read_table(path) for path in paths])
-            part = events_of(table) if name == EVENTS else table.drop_columns(["events"])
-            writer = writer or pq.ParquetWriter(partial, part.schema)
-            writer.write_table(part)
-        if writer is not None:
-            writer.close()
-        partial.replace(out / name)
+        with _partial(out / name) as partial, ExitStack() as opened:
+            writer = None
+            for first in range(0, n_shards, at_a_time):
+                paths = [_shard_path(journal, i) for i in range(first, min(first + at_a_time, n_shards))]
+                table = pa.concat_tables([pq.read_table(path) for path in paths])
+                part = events_of(table) if name == EVENTS else table.drop_columns(["events"])
+                if writer is None:
+                    writer = opened.enter_context(pq.ParquetWriter(partial, part.schema))
+                writer.write_table(part)
 
 
 # Worker side -------------------------------------------------------------------------------------

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +22,27 @@ def invoke(*arguments: str | Path) -> Result:
     assert result.stdout == ""
     assert result.stderr.count("error: ") == 1
     return result
+
+
+def limited(bytes_a_file: int) -> Callable[[], None]:
+    """As if the disk were full: no file of a process may become larger."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_a_file, bytes_a_file))
+
+
+def test_batch_on_a_disk_that_fills_up(tmp_path: Path) -> None:
+    (tmp_path / "audio").mkdir()
+    for i in range(3):
+        (tmp_path / "audio" / f"{i}.wav").write_bytes(b"no sound")
+    out = tmp_path / "out"
+    program = "from cough.cli import main; main()"
+    command = [sys.executable, "-c", program, "batch", tmp_path / "audio", "-o", out]
+    full = subprocess.run(command, preexec_fn=limited(4_096), capture_output=True, text=True)
+    assert (full.returncode, full.stdout) == (1, "")
+    assert "output_unwritable" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert [path.name for path in out.rglob("*") if path.is_file()] == ["run.json"]
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    assert len(pd.read_parquet(out / "predictions.parquet")) == 3
 
 
 def test_batch_below_a_file(tmp_path: Path) -> None:
