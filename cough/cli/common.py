@@ -65,6 +65,13 @@ def check_target(target: Path, *, option: str, source: Path) -> None:
         problem = "it is not a regular file"
     elif target.exists() and source.exists() and target.samefile(source):
         problem = "it is the recording"
+    else:
+        probe = _beside(target.resolve())
+        try:
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            problem = error.strerror or str(error)
     if problem:
         raise typer.BadParameter(f"cannot write {printable(str(target))}: {problem}", param_hint=option)
 
@@ -73,7 +80,7 @@ def check_target(target: Path, *, option: str, source: Path) -> None:
 def replacing(target: Path, *, option: str) -> Iterator[Path]:
     """A path beside ``target`` to write; it takes the target's place whole, or leaves nothing."""
     target = target.resolve()  # through a link, not over it
-    partial = target.with_name(f".{secrets.token_hex(8)}.partial{target.suffix}")
+    partial = _beside(target)
     try:
         yield partial
         partial.replace(target)
@@ -84,6 +91,10 @@ def replacing(target: Path, *, option: str) -> Iterator[Path]:
         ) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{secrets.token_hex(8)}.partial{target.suffix}")
 
 
 def report(error: CoughError, name: str | None = None) -> None:

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from cough.audio import AudioStream, Float32
+from cough.audio import SAMPLE_RATE_HZ, AudioStream, Float32
 from cough.bundle import load_bundle
 from cough.cli import common
-from cough.errors import InputError
+from cough.errors import FileUnreadable, InputError
 from cough.gate import CoughEvent, CoughGate
 from cough.messages import NOTICE, NOTICE_CODE
 
@@ -63,34 +63,55 @@ def events(
             from cough.timeline import check_figure, draw_timeline
 
             common.check_target(figure, option="--figure", source=file)
+            if output is not None and output.resolve() == figure.resolve():
+                raise typer.BadParameter("is the file of --output", param_hint="--figure")
             try:
                 check_figure(figure)
             except ValueError as error:
                 raise typer.BadParameter(str(error), param_hint="--figure") from error
         gate = CoughGate(load_bundle(bundle))
+    as_json = json_output or format is Format.json
     try:
-        stream = AudioStream(file)
-        found = list(gate.events(_shown(stream)))
+        listening = _Listening(AudioStream(file))
+        found = list(gate.events(listening.pieces()))
     except InputError as error:
-        common.fail(error, file, as_json=json_output or format is Format.json)
+        common.fail(error, file, as_json=as_json)
         raise typer.Exit(common.FAILED) from error
-    duration_s = stream.info.duration_s
-    text = as_text(found, Format.json if json_output else format, file=file, duration_s=duration_s)
-    if output is not None:
-        with common.replacing(output, option="--output") as partial:
-            partial.write_text(text, encoding="utf-8")
-    elif text:
-        common.emit(text.removesuffix("\n"))
+    duration_s, broken = listening.heard_s, listening.broken
+    text = as_text(
+        found, Format.json if json_output else format, file=file, duration_s=duration_s, broken=broken
+    )
     name = common.printable(file.name)
+    # Hours of listening are not lost to a picture that fails, nor the picture to a reader that has gone.
+    try:
+        if figure is not None:
+            with common.replacing(figure, option="--figure") as partial:
+                draw_timeline(found, duration_s=duration_s, title=name, path=partial)
+    finally:
+        _hand_over(text, output)
     common.err.print(
         f"{name}: {len(found)} cough{'' if len(found) == 1 else 's'} in "
         f"{timedelta(seconds=round(duration_s))} (h:mm:ss), "
         f"{coughs_per_hour(found, duration_s):.1f} per hour. {NOTICE}",
         markup=False,
     )
-    if figure is not None:
-        with common.replacing(figure, option="--figure") as partial:
-            draw_timeline(found, duration_s=duration_s, title=name, path=partial)
+    if broken is not None:
+        common.report(broken, str(file))
+        raise typer.Exit(common.FAILED)
+
+
+def _hand_over(text: str, output: Path | None) -> None:
+    """To ``output``, whole, or to standard output where there is none or it cannot be written."""
+    try:
+        if output is not None:
+            with common.replacing(output, option="--output") as partial:
+                partial.write_text(text, encoding="utf-8")
+            return
+    except typer.BadParameter:
+        common.emit(text.removesuffix("\n"))
+        raise
+    if text:
+        common.emit(text.removesuffix("\n"))
 
 
 def coughs_per_hour(found: list[CoughEvent], duration_s: float) -> float:
@@ -98,10 +119,23 @@ def coughs_per_hour(found: list[CoughEvent], duration_s: float) -> float:
     return 3600 * len(found) / duration_s
 
 
-def as_text(found: list[CoughEvent], format: Format, *, file: Path, duration_s: float) -> str:
-    """Events as CSV, as one JSON object with a summary, or as labels that Audacity imports."""
+def as_text(
+    found: list[CoughEvent],
+    format: Format,
+    *,
+    file: Path,
+    duration_s: float,
+    broken: InputError | None = None,
+) -> str:
+    """Events as CSV, as one JSON object with a summary, or as labels that Audacity imports.
+
+    Parameters
+    ----------
+    duration_s : what was heard
+    broken : why nothing was heard after that
+    """
     if format is Format.json:
-        body = {
+        body: dict[str, Any] = {
             "file": str(file),
             "duration_s": round(duration_s, 6),
             "coughs": len(found),
@@ -110,6 +144,8 @@ def as_text(found: list[CoughEvent], format: Format, *, file: Path, duration_s: 
             "notice": NOTICE_CODE,
             "notice_text": NOTICE,
         }
+        if broken is not None:
+            body["error"] = {"code": broken.code, "message": str(broken)}
         return json.dumps(body) + "\n"
     if format is Format.audacity:
         return "".join(f"{e.start_s:.6f}\t{e.end_s:.6f}\tcough {e.score:.2f}\n" for e in found)
@@ -120,16 +156,51 @@ def as_text(found: list[CoughEvent], format: Format, *, file: Path, duration_s: 
     return text.getvalue()
 
 
-def _shown(stream: AudioStream) -> Iterator[Float32]:
-    """The pieces, with a bar on the terminal: minutes of sound go by in a blink, hours do not."""
-    began = time.monotonic()
-    bar = common.progress()
-    task = bar.add_task("listening", total=1.0)
-    try:
-        for piece in stream:
-            bar.update(task, completed=stream.share_read)
-            if not bar.live.is_started and time.monotonic() - began > _BAR_AFTER_S:
-                bar.start()
-            yield piece
-    finally:
-        bar.stop()
+class _Listening:
+    """A recording piece by piece, with a bar on the terminal, until it ends or breaks off.
+
+    A night whose last minutes are missing still has its other hours.
+    """
+
+    def __init__(self, stream: AudioStream) -> None:
+        self._stream = stream
+        self.heard_s = 0.0
+        self.broken: InputError | None = None
+        """Why there was no more."""
+
+    def pieces(self) -> Iterator[Float32]:
+        """Each (n,) float32 mono 16 kHz.
+
+        Raises
+        ------
+        InputError : before any sound
+        """
+        n_samples = 0
+        try:
+            for piece in self._shown():
+                n_samples += len(piece)
+                yield piece
+            self.heard_s = self._stream.info.duration_s
+        except (InputError, OSError) as error:
+            # FFmpeg's errors are told apart by the stream; what is left is the disk's.
+            unreadable = FileUnreadable(
+                f"It cannot be read any further: {getattr(error, 'strerror', error)}."
+            )
+            self.broken = error if isinstance(error, InputError) else unreadable
+            self.heard_s = n_samples / SAMPLE_RATE_HZ
+            if not n_samples:
+                raise self.broken from error
+
+    def _shown(self) -> Iterator[Float32]:
+        """With a bar: minutes of sound go by in a blink, hours do not."""
+        began = time.monotonic()
+        bar = common.progress()
+        task = bar.add_task("listening", total=1.0)
+        try:
+            for piece in self._stream:
+                bar.update(task, completed=self._stream.share_read)
+                if not bar.live.is_started and time.monotonic() - began > _BAR_AFTER_S:
+                    bar.start()
+                yield piece
+        finally:
+            bar.stop()

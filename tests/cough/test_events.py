@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
+import resource
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +66,19 @@ def test_any_pieces_give_the_events_of_one_pass(
     whole = gate.detect(long_samples).events
     assert tuple(gate.events(pieces)) == whole
     assert len(whole) >= 4
+
+
+def test_blocks_give_the_frames_of_the_graph_run_once(
+    gate: CoughGate, bundle: Bundle, long_samples: np.ndarray
+) -> None:
+    """Over the whole recording, with silence around it and no block anywhere."""
+    hop, spec = round(gate.hop_s * RATE), bundle.spec.gate
+    context = -(-round(spec.context_s * RATE) // hop) * hop
+    padded = np.pad(long_samples, context)
+    session = bundle.session(spec.file)
+    once = session.run(None, {session.get_inputs()[0].name: padded[None]})[0][0]
+    once = once[context // hop : len(once) - context // hop]
+    np.testing.assert_allclose(gate.frame_probabilities(long_samples), once, atol=1e-5)
 
 
 @given(
@@ -207,13 +224,11 @@ def test_bins_are_minutes_and_the_last_is_no_sliver() -> None:
 
 
 def test_what_cannot_be_read_is_an_error_and_leaves_nothing(long_wav: Path, tmp_path: Path) -> None:
-    cut = tmp_path / "cut.wav"
-    cut.write_bytes(long_wav.read_bytes()[: 40 * RATE])
     empty, text = tmp_path / "empty.wav", tmp_path / "notes.txt"
     empty.touch()
     text.write_text("not audio " * 100)
     target = tmp_path / "events.csv"
-    for path, code in ((cut, "truncated"), (empty, "empty"), (text, "not_audio")):
+    for path, code in ((empty, "empty"), (text, "not_audio")):
         answer = runner.invoke(app, ["events", str(path), "-o", str(target)])
         assert answer.exit_code == 1
         assert code in answer.stderr
@@ -222,6 +237,68 @@ def test_what_cannot_be_read_is_an_error_and_leaves_nothing(long_wav: Path, tmp_
         assert not target.exists()
     with pytest.raises(errors.TooLong):
         list(AudioStream(long_wav, limits=DecodeLimits(max_seconds=60)))
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_night_that_breaks_off_has_its_events_until_then(
+    as_json: bool, long_wav: Path, long_samples: np.ndarray, gate: CoughGate, tmp_path: Path
+) -> None:
+    """They were thrown away with the hours it took to find them."""
+    cut, target = tmp_path / "cut.wav", tmp_path / "events"
+    cut.write_bytes(long_wav.read_bytes()[: 2 * 45 * RATE + 44])
+    option = ["--json"] if as_json else []
+    answer = runner.invoke(app, ["events", str(cut), "-o", str(target), *option])
+    assert (answer.exit_code, answer.stdout) == (1, "")
+    assert "truncated" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    heard = gate.detect(decode(io.BytesIO(_whole(long_samples[: 45 * RATE]))).samples).events
+    assert len(heard) >= 3
+    if as_json:
+        body = json.loads(target.read_text())
+        assert body["error"]["code"] == "truncated"
+        assert body["duration_s"] == 45
+        assert [event["start_s"] for event in body["events"]] == [event.start_s for event in heard]
+    else:
+        rows = list(csv.DictReader(io.StringIO(target.read_text())))
+        assert [float(row["start_s"]) for row in rows] == [event.start_s for event in heard]
+
+
+def _whole(samples: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, RATE, format="WAV")
+    return file.getvalue()
+
+
+def test_a_disk_that_goes_away_while_listening(long_wav: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = AudioStream.__iter__
+
+    def breaks(stream: AudioStream) -> Iterator[np.ndarray]:
+        for i, piece in enumerate(real(stream)):
+            if i == 10:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            yield piece
+
+    monkeypatch.setattr(AudioStream, "__iter__", breaks)
+    answer = runner.invoke(app, ["events", str(long_wav)])
+    assert answer.exit_code == 1
+    assert isinstance(answer.exception, SystemExit)
+    assert answer.stdout.startswith("start_s,end_s,score\n")
+    assert "file_unreadable" in answer.stderr
+
+
+def test_a_disk_that_fills_while_listening_costs_no_event(long_wav: Path, tmp_path: Path) -> None:
+    program = "from cough.cli import main; main()"
+    target = tmp_path / "events.csv"
+    full = subprocess.run(
+        [sys.executable, "-c", program, "events", long_wav, "-o", target],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20)),
+        capture_output=True,
+        text=True,
+    )
+    assert full.returncode == 2
+    assert full.stdout == runner.invoke(app, ["events", str(long_wav)]).stdout
+    assert "Traceback" not in full.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_bad_targets_are_refused_before_listening(long_wav: Path, tmp_path: Path) -> None:
@@ -238,8 +315,9 @@ def test_bad_targets_are_refused_before_listening(long_wav: Path, tmp_path: Path
         ("--figure", "no/night.png"),
         ("--figure", "copy.wav"),
         ("--figure", "night.nonsense"),
+        ("--figure=" + str(tmp_path / "both.png") + " -o", "both.png"),
     ):
-        answer = runner.invoke(app, ["events", str(recording), option, str(tmp_path / name)])
+        answer = runner.invoke(app, ["events", str(recording), *option.split(), str(tmp_path / name)])
         assert (answer.exit_code, answer.stdout) == (2, ""), name
         assert "per hour" not in answer.stderr, "listened first"
     assert runner.invoke(app, ["events", str(recording), "-o", os.devnull]).exit_code == 2
@@ -265,6 +343,6 @@ def test_a_bar_appears_on_a_terminal_only_when_it_takes_long(
         terminal = Console(file=io.StringIO(), force_terminal=True)
         monkeypatch.setattr(common, "err", terminal)
         monkeypatch.setattr(events, "_BAR_AFTER_S", after_s)
-        list(gate.events(events._shown(AudioStream(quiet))))
+        list(gate.events(events._Listening(AudioStream(quiet)).pieces()))
         assert isinstance(terminal.file, io.StringIO)
         assert ("listening" in terminal.file.getvalue()) == expected
