@@ -14,13 +14,14 @@ import fcntl
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -42,6 +43,8 @@ SHARD_ROWS = 64
 PREDICTIONS, EVENTS, RUN, SHARDS = "predictions.parquet", "events.parquet", "run.json", "shards"
 LOCK = ".cough-batch.lock"
 WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+_HALF_WRITTEN = re.compile(r"\.(run\.json|(predictions|events|\d{7})\.parquet)\.\d+")
+"""What ``_partial`` calls a file until it is whole."""
 JOIN_ROWS = 4_096
 """Rows of a table that are in memory at a time when shards are joined."""
 DECODER_CRASHED = "decoder_crashed"
@@ -147,18 +150,21 @@ def run_batch(
     BatchRunning : another process is at work in ``out``
     ManifestInvalid : a line of the manifest cannot be read
     WorkersFailed : the worker processes do not start
+    JournalDamaged : a shard that was done cannot be read back
     """
-    with _alone(out):
+    with _alone(out) as locked:
         journal = out / SHARDS
         with _writing(out):
             _claim(run, out)
-            if (out / PREDICTIONS).exists():
-                progress(run.n_rows, 0.0)
-                return out
-            journal.mkdir(exist_ok=True)
-            # Half-written by a run that was killed; nobody else writes here now.
-            for leftover in (*out.glob(".*.parquet.*"), *journal.glob(".*.parquet.*")):
-                leftover.unlink()
+            finished = (out / PREDICTIONS).exists()
+            if not finished:
+                journal.mkdir(exist_ok=True)
+            if locked:
+                _tidy(out, journal)
+        if finished:
+            shutil.rmtree(journal, ignore_errors=True)
+            progress(run.n_rows, 0.0)
+            return out
         todo: list[int] = []
         n_shards = -(-run.n_rows // run.shard_rows)
         for index in range(n_shards):
@@ -174,10 +180,16 @@ def run_batch(
                 _write_parquet(table, _shard_path(journal, index))
             seconds = table.column("duration_s").to_pylist()
             progress(table.num_rows, sum(s or 0.0 for s in seconds))
-        with _writing(out):
-            _join(journal, n_shards, out, at_a_time=max(1, JOIN_ROWS // run.shard_rows))
-            shutil.rmtree(journal)
+        _join(journal, n_shards, out, at_a_time=max(1, JOIN_ROWS // run.shard_rows))
+        shutil.rmtree(journal, ignore_errors=True)
     return out
+
+
+def _tidy(out: Path, journal: Path) -> None:
+    """Take away what a killed run had half written; nobody else writes here now."""
+    for path in (*out.iterdir(), *journal.glob(".*")):
+        if _HALF_WRITTEN.fullmatch(path.name) and path.is_file():
+            path.unlink()
 
 
 @contextmanager
@@ -192,14 +204,16 @@ def _writing(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise errors.OutputUnwritable(
-            f"{out} cannot be written any more: {error.strerror or error}. "
-            "What was done is kept; the same command goes on from there."
+            f"{out} cannot be written: {error.strerror or error}. "
+            "The same command goes on from what was done."
         ) from error
 
 
 @contextmanager
-def _alone(out: Path) -> Iterator[None]:
+def _alone(out: Path) -> Iterator[bool]:
     """Nobody else writes into ``out``; the kernel lets go of the lock however this process ends.
+
+    Gives False where the file system has no locks, so that this cannot be said.
 
     Raises
     ------
@@ -214,6 +228,7 @@ def _alone(out: Path) -> Iterator[None]:
         raise errors.BatchMismatch(f"{out} is no folder. Choose another one.") from error
     except OSError as error:
         raise errors.OutputUnwritable(f"{out} cannot be written: {error.strerror or error}.") from error
+    locked = True
     with open(out / LOCK, "ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -223,13 +238,15 @@ def _alone(out: Path) -> Iterator[None]:
             # A cluster's file system may have no locks; there a second run is not kept out.
             if error.errno not in WITHOUT_LOCKS:
                 raise errors.OutputUnwritable(f"{out} cannot be locked: {error.strerror}.") from error
+            locked = False
         # Whoever held it may have ended, and taken the file away, between our opening and locking it.
         if not os.fstat(file.fileno()).st_nlink:
             raise errors.BatchRunning(f"Another run was at work in {out} until now.")
         try:
-            yield
+            yield locked
         finally:
-            (out / LOCK).unlink(missing_ok=True)
+            with suppress(OSError):  # of a disk that went away; the first error tells more
+                (out / LOCK).unlink(missing_ok=True)
 
 
 def plan_shards(run: Run) -> Iterator[Shard]:
@@ -278,7 +295,8 @@ def _partial(path: Path) -> Iterator[Path]:
         yield partial
         partial.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # of a disk that went away; the first error tells more
+            partial.unlink(missing_ok=True)
 
 
 def _join(journal: Path, n_shards: int, out: Path, *, at_a_time: int) -> None:
@@ -287,15 +305,35 @@ def _join(journal: Path, n_shards: int, out: Path, *, at_a_time: int) -> None:
     import pyarrow.parquet as pq
 
     for name in (EVENTS, PREDICTIONS):
-        with _partial(out / name) as partial, ExitStack() as opened:
+        with _writing(out), _partial(out / name) as partial, ExitStack() as opened:
             writer = None
             for first in range(0, n_shards, at_a_time):
                 paths = [_shard_path(journal, i) for i in range(first, min(first + at_a_time, n_shards))]
-                table = pa.concat_tables([pq.read_table(path) for path in paths])
+                table = pa.concat_tables([_read_shard(path) for path in paths])
                 part = events_of(table) if name == EVENTS else table.drop_columns(["events"])
                 if writer is None:
                     writer = opened.enter_context(pq.ParquetWriter(partial, part.schema))
                 writer.write_table(part)
+
+
+def _read_shard(path: Path) -> pa.Table:
+    """A shard of the journal; one that the disk damaged is taken away, so that it is screened again.
+
+    Raises
+    ------
+    JournalDamaged
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        with suppress(OSError):
+            path.unlink()
+        raise errors.JournalDamaged(
+            f"{path} cannot be read any more. It was taken away; the same command screens its rows again."
+        ) from error
 
 
 # Worker side -------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@
     │   ├── LayoutUnknown           layout_unknown       the folder is not laid out like the corpus
     │   └── CorpusTooSmall          corpus_too_small     too few recordings of a kind to train on
     ├── OutputUnwritable        output_unwritable    the folder of results cannot be made or written
+    ├── JournalDamaged          journal_damaged      what a batch run had done cannot be read back
     ├── WorkersFailed           workers_failed       processes of a batch run do not start
     └── MissingExtra            missing_extra            an optional dependency is not installed
 
@@ -264,6 +265,12 @@ class OutputUnwritable(CoughError):
     """The folder of results cannot be made or written."""
 
     code = "output_unwritable"
+
+
+class JournalDamaged(CoughError):
+    """What a batch run had done cannot be read back."""
+
+    code = "journal_damaged"
 
 
 class WorkersFailed(CoughError):

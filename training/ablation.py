@@ -1,7 +1,7 @@
 """What each piece of the gate's recipe is worth on corpora that it never heard.
 
     make ablation                                            # the table; a long run
-    python -m training.ablation --only "no mixing" --only full
+    python -m training.ablation --only "no mixing" --only full --out runs/ablation
 
 Each variant changes one thing of the full recipe and is trained twice, each time without one of
 ``JUDGED_PARTS`` of the sources (``training.loso``); its figures are those of the pooled scores of
@@ -93,8 +93,13 @@ def main() -> None:
     parser = corpus_parser(__doc__)
     parser.add_argument("--only", action="append", metavar="NAME", help="these variants alone")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument(
+        "--out", type=Path, help=f"default: {RESULTS.relative_to(PROJECT)}; needed with --only"
+    )
     arguments = parser.parse_args()
+    if arguments.only and arguments.out is None:
+        parser.error("--only needs --out: it would leave a part in the place of the whole table")
+    out = arguments.out or RESULTS
     config = read_config(arguments.config)
     corpus = Corpus.read(arguments.corpus)
     teacher = Teacher.read(corpus)
@@ -142,9 +147,9 @@ def main() -> None:
         ],
         "mn04": summary(corpus, labelled, teacher.clip_scores(len(corpus.recordings))[labelled]),
     }
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "ablation.json").write_text(json.dumps(result, indent=1) + "\n")
-    (arguments.out / "ablation.md").write_text(as_markdown(result))
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "ablation.json").write_text(json.dumps(result, indent=1) + "\n")
+    (out / "ablation.md").write_text(as_markdown(result))
     print(as_markdown(result))
 
 

@@ -54,7 +54,8 @@ def write_result(out: Path, name: str, result: dict[str, Any], page: str, *, com
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.json").write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
     head = (
-        f"Bundle `{result['bundle_id']}`, measured by code `{result['code_version']}` on data "
+        f"Bundle `{result['bundle_id']}` (gate.onnx `{result['gate_sha256'][:12]}`), measured "
+        f"by code `{result['code_version']}` on data "
         f"`{result['data_hash'][:16]}`, seed {result['seed']}. Made by `python -m {command}`."
     )
     (out / f"{name}.md").write_text(f"# {result['title']}\n\n{head}\n\n{page.strip()}\n")

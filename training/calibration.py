@@ -64,6 +64,7 @@ def calibrate_on_heldout(
     everyone = [i for i, row in enumerate(heldout.rows) if recordings[row].is_cough is not None]
     every_score = clip_scores([heldout.logits[i] for i in everyone], g.score_frames, slope=slope, shift=shift)
     table = gate_table(corpus, teacher, heldout.rows[everyone], every_score, threshold=threshold)
+    every_label = np.array([recordings[row].is_cough for row in heldout.rows[everyone]], dtype=int)
     dealt = deal(corpus, config)
     return Calibration(
         slope,
@@ -90,8 +91,13 @@ def calibrate_on_heldout(
         ),
         table=table
         | {
+            "at_target_sensitivity": {
+                "threshold": round(wanted, 4),
+                "sensitivity": round(sensitivity(every_label, every_score, threshold=wanted), 4),
+                "specificity": round(specificity(every_label, every_score, threshold=wanted), 4),
+            },
             "note": f"Gates trained for fewer epochs, each without a part of the {dealt.by}; calibration and "
-            "threshold are those of the bundle, chosen on at most a few of these clips a group."
+            "threshold are those of the bundle, chosen on at most a few of these clips a group.",
         },
     )
 

@@ -104,7 +104,7 @@ def card(
         "thresholds": _thresholds(spec),
         "gate": [_brief(result) for result in tables if "tiers" not in result],
         "labels": spec.metrics["gate"].get("labels"),
-        "not_measured": None if measured else NOT_MEASURED,
+        "not_measured": None if any("tiers" not in result for result in measured) else NOT_MEASURED,
         "conditions": [_condition(c) for c in spec.conditions],
         "honest_table": honest_table,
         "no_honest_table": NO_TABLE if spec.conditions and honest_table is None else None,
@@ -166,6 +166,11 @@ def _event_lines(result: dict[str, Any]) -> Iterator[str]:
             f"{snr} {number(row['f1'])} {interval(row['f1_95'])}".strip() for snr, row in by_snr.items()
         )
         yield f"F1 of events (onsets within 200 ms), coughs {spacing}, by signal-to-noise ratio: {rows}"
+        counts = "; ".join(
+            f"{snr} {row['count_within_10_percent_or_one']:.0%} ({row['count_within_10_percent']:.0%})"
+            for snr, row in by_snr.items()
+        )
+        yield f"Soundscapes counted within 10 % or one (strictly within 10 %), coughs {spacing}: {counts}"
     if "false_alarms" in result:
         rates = result["false_alarms"]["without_sneezes"]
         yield f"False alarms an hour of sounds without a cough, sneezes apart: {rates['per_hour']:g}"
@@ -174,8 +179,11 @@ def _event_lines(result: dict[str, Any]) -> Iterator[str]:
 def _robustness_lines(result: dict[str, Any]) -> Iterator[str]:
     """What ``training.robustness`` found, if it is of that."""
     for row in result.get("disturbances", {}).values():
-        share = row["coughs"]["same_side"]
-        yield f"{row['title']}: {share:.1%} of coughs stay on the same side of the threshold"
+        coughs = row["coughs"]
+        yield (
+            f"{row['title']}: {coughs['same_side']:.1%} of coughs stay on the same side of the threshold, "
+            f"{coughs['small_change']:.1%} of scores change by less than 0.05"
+        )
 
 
 def _tier(spec: BundleSpec) -> dict[str, Any]:

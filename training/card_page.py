@@ -103,10 +103,10 @@ def _label_line(labels: dict[str, int] | None) -> str:
     if not labels:
         return ""
     return (
-        f"Labels of the training clips: of {labels['cough_clips']} that are called cough, "
-        f"{labels['cough_clips_dropped_as_silent']} are silent and "
-        f"{labels['cough_clips_dropped_as_nobody_hears_one']} hold none that the teacher hears, or a gate "
-        "that never heard their source; they are not learnt from. Of "
+        f"Labels of the training clips: of {labels['cough_clips']} that are called cough, by label or file "
+        f"name, {labels['cough_clips_dropped_as_silent']} are silent and in "
+        f"{labels['cough_clips_dropped_as_nobody_hears_one']} neither the teacher nor a gate that never "
+        "heard their source hears one; they are not learnt from. Of "
         f"{labels['unlabelled_clips']} without a label, {labels['unlabelled_learnt_as_cough']} are learnt as "
         f"coughs and {labels['unlabelled_learnt_as_other']} as other sounds, at half weight."
     )
@@ -171,26 +171,35 @@ def _licence_blocks(facts: dict[str, Any]) -> list[str]:
 
 
 def _tier_blocks(facts: dict[str, Any]) -> list[str]:
-    """The gates of both tiers, and why this one ships."""
+    """The gates of both tiers beside each other, and what that says of the one that ships."""
     tiers = facts["tiers"]
     if tiers is None:
         return [facts["no_tiers"]]
     trained_on, unheard = tiers["trained_on"], tiers["tests"]["leave_sources_out"]
-    better = unheard["all"]["auroc"] >= unheard["open"]["auroc"]
     rows = [
         (
-            name.replace("_", " "),
-            *(_valued(test[tier][key], test[tier].get(f"{key}_95")) for tier in ("all", "open")),
+            f"{name.replace('_', ' ')}, {TITLES[key]}",
+            *(_valued(test[tier].get(key), test[tier].get(f"{key}_95")) for tier in ("all", "open")),
         )
         for name, test in tiers["tests"].items()
-        for key in ("auroc", "auroc_hard")
+        for key in ("auroc", "auroc_hard", "sensitivity", "specificity")
     ]
     return [
         f"Both tiers' gates, by code `{tiers['code_version']}`: `all` learnt from {trained_on['all']} "
-        f"recordings, `open` from {trained_on['open']}. `{tiers['shipped']}` ships. On recordings of sources "
-        f"that neither had heard, `all` ranks coughs {'no worse' if better else 'worse'} than `open`.",
-        table(("AUROC, then AUROC against hard sounds", "`all`", "`open`"), rows),
+        f"recordings, `open` from {trained_on['open']}. On the same recordings of sources that neither had "
+        f"heard ({unheard['coughs']} coughs, {unheard['others']} others) "
+        f"{_which_ranks_better(unheard['all'], unheard['open'])}.",
+        table(("", "`all`", "`open`"), rows),
     ]
+
+
+def _which_ranks_better(every: dict[str, Any], only_open: dict[str, Any]) -> str:
+    (low, high), (other_low, other_high) = every["auroc_95"], only_open["auroc_95"]
+    if low > other_high:
+        return "`all` ranks them better"
+    if high < other_low:
+        return "`all` ranks them worse"
+    return "the intervals of their AUROC overlap: these recordings do not tell them apart"
 
 
 def _beside_blocks(facts: dict[str, Any]) -> list[str]:

@@ -81,8 +81,9 @@ class EncoderConfig(_Section):
     weight_decay: float = 1e-3
     class_loss: float = 0.3
     naming_loss: float = 0.1
-    """Weight of naming a clip's sound among the classes of its source. At 0.3 or more the clips it was told
-    are learnt by heart, and what it was not told about is embedded further from where the teacher puts it."""
+    """Weight of naming a clip's sound among the classes of its source. Tried with width 32, four epochs and
+    batches of 32 on folds 1-3, asked on fold 4: the squared distance to the teacher is 0.64 with 0.1 and 0.67
+    with 0.3 (0.64 without, in batches of 64), ESC-50 by a linear layer 79.6 % either way."""
     named_share: float = 1.5
     """How much more often windows of a named sound are drawn."""
     augment_share: float = 0.3

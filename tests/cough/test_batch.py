@@ -18,7 +18,18 @@ import pytest
 import soundfile
 
 from cough import errors
-from cough.batch import DECODER_CRASHED, EVENTS, LOCK, PREDICTIONS, RUN, Run, run_batch, shard_table, summary
+from cough.batch import (
+    DECODER_CRASHED,
+    EVENTS,
+    LOCK,
+    PREDICTIONS,
+    RUN,
+    SHARDS,
+    Run,
+    run_batch,
+    shard_table,
+    summary,
+)
 from cough.batch import plan_shards as plan
 from cough.screener import Screener
 from tests.benchmarks.batches import in_part, many_rows
@@ -221,6 +232,29 @@ def test_killed_while_the_shards_are_joined(recordings: Path, finished: Path, tm
         shards = _journal(out)
     assert rows(run_batch(Run.read(record), out)) == rows(finished)
     assert rows(out, EVENTS) == rows(finished, EVENTS)
+
+
+def test_what_a_killed_run_had_half_written_goes_and_nothing_else(recordings: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / SHARDS).mkdir(parents=True)
+    (out / RUN).write_text(small(recordings).model_dump_json(indent=1) + "\n")
+    theirs = [out / ".mine.parquet.bak", out / ".predictions.parquet.Xy12Za"]
+    for path in (*theirs, out / ".predictions.parquet.812", out / SHARDS / ".0000003.parquet.812"):
+        path.write_text("half")
+    run_batch(small(recordings), out, engine=in_part)
+    assert sorted(out.iterdir()) == sorted([*theirs, out / PREDICTIONS, out / EVENTS, out / RUN])
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1 and no more"])
+def test_a_damaged_shard_is_screened_again(recordings: Path, tmp_path: Path, damage: bytes) -> None:
+    out, run = tmp_path / "out", small(recordings)
+    whole = rows(run_batch(run, tmp_path / "whole", engine=in_part))
+    (out / SHARDS).mkdir(parents=True)
+    (out / RUN).write_text(run.model_dump_json(indent=1) + "\n")
+    (out / SHARDS / "0000001.parquet").write_bytes(damage)
+    with pytest.raises(errors.JournalDamaged, match="0000001"):
+        run_batch(run, out, engine=in_part)
+    assert rows(run_batch(run, out, engine=in_part)) == whole
 
 
 def test_a_second_run_is_kept_out_until_the_first_has_ended(recordings: Path, tmp_path: Path) -> None:

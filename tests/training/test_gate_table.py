@@ -129,3 +129,14 @@ def test_only_coughs_or_no_label_is_refused(
     unlabelled = Corpus(corpus.root, (*corpus.recordings, recording(8, "unlabelled", "phones", "h")))
     with pytest.raises(ValueError, match="labelled"):
         gate_table(unlabelled, teacher, np.arange(9), np.append(scores, 0.5), threshold=0.5)
+
+
+def test_a_source_is_judged_inside_itself_too(parts: Parts) -> None:
+    corpus, teacher, rows, scores = parts
+    by_source = gate_table(corpus, teacher, rows, scores, threshold=0.5, resamples=20)["by_source"]
+    # clinic: coughs 0.7 and 0.2 against sneezes 0.6 and 0.1
+    assert by_source["clinic"]["ours"]["auroc_inside"] == 0.75
+    assert by_source["phones"]["ours"]["auroc_inside"] is None
+    assert "| AUROC inside the source |" in as_markdown(
+        gate_table(corpus, teacher, rows, scores, threshold=0.5)
+    )

@@ -318,11 +318,18 @@ def test_rows_are_labelled_clips_of_the_fold() -> None:
 
 
 def test_a_result_names_what_it_depends_on_and_holds_no_nan(tmp_path: Path) -> None:
-    result = {"bundle_id": "b", "code_version": "c", "data_hash": "d" * 64, "seed": 7, "title": "T"}
+    result = {
+        "bundle_id": "b",
+        "gate_sha256": "e" * 64,
+        "code_version": "c",
+        "data_hash": "d" * 64,
+        "seed": 7,
+        "title": "T",
+    }
     write_result(tmp_path / "new", "made", result, "body\n\n", command="training.made --all")
     page = (tmp_path / "new" / "made.md").read_text()
     assert page == (
-        f"# T\n\nBundle `b`, measured by code `c` on data `{'d' * 16}`, seed 7. "
+        f"# T\n\nBundle `b` (gate.onnx `eeeeeeeeeeee`), measured by code `c` on data `{'d' * 16}`, seed 7. "
         "Made by `python -m training.made --all`.\n\nbody\n"
     )
     with pytest.raises(ValueError, match="JSON"):
