@@ -188,9 +188,22 @@ def _tier_blocks(facts: dict[str, Any]) -> list[str]:
         f"Both tiers' gates, by code `{tiers['code_version']}`: `all` learnt from {trained_on['all']} "
         f"recordings, `open` from {trained_on['open']}. On the same recordings of sources that neither had "
         f"heard ({unheard['coughs']} coughs, {unheard['others']} others) "
-        f"{_which_ranks_better(unheard['all'], unheard['open'])}.",
+        f"{_which_ranks_better(unheard['all'], unheard['open'])}.{_why_this_tier(tiers)}",
         table(("", "`all`", "`open`"), rows),
     ]
+
+
+def _why_this_tier(tiers: dict[str, Any]) -> str:
+    """What the test fold's other sounds say of the tier that ships, if it is one of the two."""
+    fold, shipped = tiers["tests"].get("fold_5"), tiers["shipped"]
+    if fold is None or shipped is None:
+        return ""
+    other = "open" if shipped == "all" else "all"
+    mine, theirs = fold[shipped]["false_accepts"], fold[other]["false_accepts"]
+    return (
+        f" Of {fold['others']} other sounds of fold 5 `{shipped}` takes {mine} for coughs, `{other}` {theirs}, each "
+        f"at its own threshold{f': that is why `{shipped}` ships' if mine < theirs else ''}."
+    )
 
 
 def _which_ranks_better(every: dict[str, Any], only_open: dict[str, Any]) -> str:

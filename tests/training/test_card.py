@@ -258,8 +258,8 @@ def test_both_tiers_gates_are_told_where_they_were_measured_beside_this_one(
 ) -> None:
     assert NO_TIERS in as_markdown(card(load_bundle(folder), []))
     figures = [
-        {"auroc": auroc, "auroc_95": [auroc - 0.05, auroc + 0.05], "auroc_hard": auroc}
-        for auroc in (0.8, open_auroc)
+        {"auroc": auroc, "auroc_95": [auroc - 0.05, auroc + 0.05], "false_accepts": wrong}
+        for auroc, wrong in ((0.8, 3), (open_auroc, 5))
     ]
     tables = {
         tier: {"pooled": {"coughs": 4, "others": 9, "ours": ours}}
@@ -268,7 +268,7 @@ def test_both_tiers_gates_are_told_where_they_were_measured_beside_this_one(
     measured = {
         "title": "Both",
         "tiers": {"all": {"shipped": True, "trained_on": 90}, "open": {"shipped": False, "trained_on": 60}},
-        "tests": {"leave_sources_out": tables},
+        "tests": {"leave_sources_out": tables, "fold_5": tables},
         **{name: result(spec())[name] for name in ("gate_sha256", "code_version", "data_hash", "gate")},
     }
     page = as_markdown(card(load_bundle(folder), [measured]))
@@ -276,6 +276,7 @@ def test_both_tiers_gates_are_told_where_they_were_measured_beside_this_one(
     assert NOT_MEASURED in page  # tiers are not the gate's own figures
     assert said in page
     assert "| leave sources out, AUROC | 0.800 (0.750 to 0.850) |" in page
+    assert "`all` takes 3 for coughs, `open` 5, each at its own threshold: that is why `all` ships" in page
 
 
 def test_what_was_made_of_weak_labels_is_told(tmp_path: Path) -> None:
