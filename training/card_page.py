@@ -201,8 +201,8 @@ def _why_this_tier(tiers: dict[str, Any]) -> str:
     other = "open" if shipped == "all" else "all"
     mine, theirs = fold[shipped]["false_accepts"], fold[other]["false_accepts"]
     return (
-        f" Of {fold['others']} other sounds of fold 5 `{shipped}` takes {mine} for coughs, `{other}` {theirs}, "
-        f"each at its own threshold{f': that is why `{shipped}` ships' if mine < theirs else ''}."
+        f" Of {fold['others']} other sounds of fold 5 `{shipped}` takes {mine} for coughs, `{other}` "
+        f"{theirs}, each at its own threshold{f': that is why `{shipped}` ships' if mine < theirs else ''}."
     )
 
 
