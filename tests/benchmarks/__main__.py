@@ -11,8 +11,10 @@ import argparse
 import json
 import os
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
@@ -110,8 +112,12 @@ def as_text(figures: dict[str, Any]) -> str:
         "",
     ]
     lines.append(f"{'gate alone, fresh process':53} {'ms per 10 s':>12} {'peak memory growth, MB':>23}")
-    for row in figures["gate_by_duration"]:
-        name = f"{row['seconds']} s of audio"
+    rows = [("of audio", row) for row in figures["gate_by_duration"]]
+    rows += [
+        ("of a flac, decoded and heard in pieces", row) for row in figures["events_of_a_file_by_duration"]
+    ]
+    for of, row in rows:
+        name = f"{row['seconds']} s {of}"
         growth = "not on this system" if row["peak_growth_mb"] is None else f"{row['peak_growth_mb']:.0f}"
         lines.append(f"{name:53} {row['ms_per_10_s']:12.2f} {growth:>23}")
     return "\n".join(lines)
@@ -126,10 +132,13 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     parts = measure(arguments.repeats)
+    with tempfile.TemporaryDirectory() as folder:
+        streams = [measure_apart(seconds, Path(folder) / "night.flac") for seconds in (600, 7_200)]
     figures = {
         "ms_per_10_s": parts,
         "gate_times_faster_than_reference": parts[REFERENCE] / parts[GATE],
         "gate_by_duration": [measure_apart(seconds) for seconds in (10, 60, 600)],
+        "events_of_a_file_by_duration": streams,
     }
     print(json.dumps(figures) if arguments.json else as_text(figures))
 

@@ -1,6 +1,7 @@
 """The gate on a recording of a given length, in a process of its own so that its peak memory is its own.
 
 python -m tests.benchmarks.durations 600
+python -m tests.benchmarks.durations 7200 night.flac    # as ``cough events`` hears it: never held as a whole
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
-from cough.audio import SAMPLE_RATE_HZ
+from cough.audio import SAMPLE_RATE_HZ, AudioStream
 from cough.bundle import load_bundle
 from cough.gate import CoughGate
 
@@ -41,9 +43,31 @@ def measure(seconds: int) -> dict[str, float | None]:
     }
 
 
-def measure_apart(seconds: int) -> dict[str, float | None]:
-    """``measure`` in a fresh process."""
-    command = [sys.executable, "-m", "tests.benchmarks.durations", str(seconds)]
+def measure_stream(seconds: int, path: Path) -> dict[str, float | None]:
+    """The same of a file that is decoded and heard piece by piece, as hours are; its first second before."""
+    _write(path, seconds=1)
+    gate = CoughGate(load_bundle())
+    list(gate.events(AudioStream(path)))
+    _write(path, seconds=seconds)
+    began = time.perf_counter()
+    growth = peak_growth_bytes(lambda: list(gate.events(AudioStream(path))))
+    return {
+        "seconds": seconds,
+        "ms_per_10_s": (time.perf_counter() - began) * 1e4 / seconds,
+        "peak_growth_mb": None if growth is None else growth / 1e6,
+    }
+
+
+def _write(path: Path, *, seconds: int) -> None:
+    second = np.random.default_rng(0).standard_normal(SAMPLE_RATE_HZ, dtype=np.float32) * 0.05
+    with soundfile.SoundFile(path, "w", SAMPLE_RATE_HZ, 1) as file:
+        for _ in range(seconds):
+            file.write(second)
+
+
+def measure_apart(seconds: int, *path: Path) -> dict[str, float | None]:
+    """``measure``, or with a path that is written ``measure_stream``, in a fresh process."""
+    command = [sys.executable, "-m", "tests.benchmarks.durations", str(seconds), *map(str, path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return dict(json.loads(done.stdout))
 
@@ -68,4 +92,5 @@ def _kilobytes(status: Path, field: str) -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(int(sys.argv[1]))))
+    length_s, files = int(sys.argv[1]), [Path(name) for name in sys.argv[2:]]
+    print(json.dumps(measure_stream(length_s, files[0]) if files else measure(length_s)))
