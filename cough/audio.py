@@ -187,6 +187,10 @@ class AudioStream:
                 yield from self._pieces(kind)
             except av.error.FFmpegError as error:
                 raise _unreadable(handle, kind, size_bytes, self._limits) from error
+            except OSError as error:  # a disk or a share that went away
+                raise errors.FileUnreadable(
+                    f"It cannot be read any further: {error.strerror or error}."
+                ) from error
 
     def _pieces(self, kind: str) -> Iterator[Float32]:
         handle, size_bytes, limits = self._handle, self._size_bytes, self._limits

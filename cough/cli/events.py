@@ -17,7 +17,7 @@ import typer
 from cough.audio import SAMPLE_RATE_HZ, AudioStream, Float32
 from cough.bundle import load_bundle
 from cough.cli import common
-from cough.errors import FileUnreadable, InputError
+from cough.errors import InputError
 from cough.gate import CoughEvent, CoughGate
 from cough.messages import NOTICE, NOTICE_CODE
 
@@ -181,15 +181,10 @@ class _Listening:
                 n_samples += len(piece)
                 yield piece
             self.heard_s = self._stream.info.duration_s
-        except (InputError, OSError) as error:
-            # FFmpeg's errors are told apart by the stream; what is left is the disk's.
-            unreadable = FileUnreadable(
-                f"It cannot be read any further: {getattr(error, 'strerror', error)}."
-            )
-            self.broken = error if isinstance(error, InputError) else unreadable
-            self.heard_s = n_samples / SAMPLE_RATE_HZ
+        except InputError as error:
+            self.broken, self.heard_s = error, n_samples / SAMPLE_RATE_HZ
             if not n_samples:
-                raise self.broken from error
+                raise
 
     def _shown(self) -> Iterator[Float32]:
         """With a bar: minutes of sound go by in a blink, hours do not."""

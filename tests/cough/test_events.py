@@ -270,15 +270,15 @@ def _whole(samples: np.ndarray) -> bytes:
 
 
 def test_a_disk_that_goes_away_while_listening(long_wav: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = AudioStream.__iter__
+    real = AudioStream._pieces
 
-    def breaks(stream: AudioStream) -> Iterator[np.ndarray]:
-        for i, piece in enumerate(real(stream)):
+    def breaks(stream: AudioStream, kind: str) -> Iterator[np.ndarray]:
+        for i, piece in enumerate(real(stream, kind)):
             if i == 10:
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
             yield piece
 
-    monkeypatch.setattr(AudioStream, "__iter__", breaks)
+    monkeypatch.setattr(AudioStream, "_pieces", breaks)
     answer = runner.invoke(app, ["events", str(long_wav)])
     assert answer.exit_code == 1
     assert isinstance(answer.exception, SystemExit)
