@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from cough import errors
-from cough.batch import IsolatedScreener, Run, Shard
 from cough.manifest import Recording
 from cough.predictions import decode_table, encode_table
+from cough.run import Run, Shard
+from cough.workers import IsolatedScreener
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -54,7 +54,8 @@ def batch(
     if address is not None and engine is not Engine.ray:
         raise typer.BadParameter("only the Ray engine has an address", param_hint="--address")
     common.need("batch", "pyarrow")
-    from cough.batch import Run, run_batch, summary
+    from cough.batch import run_batch, summary
+    from cough.run import Run
 
     distributed = None
     if engine is Engine.ray:

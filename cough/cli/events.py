@@ -56,6 +56,8 @@ def events(
     """Find every cough in a recording of any length: when, how sure, how many an hour."""
     if json_output and format is Format.audacity:
         raise typer.BadParameter("says otherwise than --format audacity", param_hint="--json")
+    if json_output:
+        format = Format.json
     if output is not None:
         common.check_target(output, option="--output", source=file)
     with common.usage_errors():
@@ -70,17 +72,14 @@ def events(
             except ValueError as error:
                 raise typer.BadParameter(str(error), param_hint="--figure") from error
         gate = CoughGate(load_bundle(bundle))
-    as_json = json_output or format is Format.json
     try:
         listening = _Listening(AudioStream(file))
         found = list(gate.events(listening.pieces()))
     except InputError as error:
-        common.fail(error, file, as_json=as_json)
+        common.fail(error, file, as_json=format is Format.json)
         raise typer.Exit(common.FAILED) from error
     duration_s, broken = listening.heard_s, listening.broken
-    text = as_text(
-        found, Format.json if json_output else format, file=file, duration_s=duration_s, broken=broken
-    )
+    text = as_text(found, format, file=file, duration_s=duration_s, broken=broken)
     name = common.printable(file.name)
     # Hours of listening are not lost to a picture that fails, nor the picture to a reader that has gone.
     try:
@@ -106,12 +105,10 @@ def _hand_over(text: str, output: Path | None) -> None:
         if output is not None:
             with common.replacing(output, option="--output") as partial:
                 partial.write_text(text, encoding="utf-8")
-            return
-    except typer.BadParameter:
-        common.emit(text.removesuffix("\n"))
-        raise
-    if text:
-        common.emit(text.removesuffix("\n"))
+            text = ""
+    finally:
+        if text:
+            common.emit(text.removesuffix("\n"))
 
 
 def coughs_per_hour(found: list[CoughEvent], duration_s: float) -> float:

@@ -28,10 +28,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cough.audio import SAMPLE_RATE_HZ, decode
-from cough.batch import EVENTS, PREDICTIONS, Run, Shard, run_batch, shard_table
+from cough.batch import run_batch
+from cough.journal import EVENTS, PREDICTIONS
 from cough.manifest import Recording
 from cough.predictions import encode_table
+from cough.run import Run, Shard
 from cough.screener import Screener
+from cough.workers import shard_table
 from training import synth
 
 SECONDS, CLIPS, ROWS, TURNS = 10, 400, 1_000_000, 25

@@ -18,20 +18,12 @@ import pytest
 import soundfile
 
 from cough import errors
-from cough.batch import (
-    DECODER_CRASHED,
-    EVENTS,
-    LOCK,
-    PREDICTIONS,
-    RUN,
-    SHARDS,
-    Run,
-    run_batch,
-    shard_table,
-    summary,
-)
-from cough.batch import plan_shards as plan
+from cough.batch import run_batch, summary
+from cough.journal import EVENTS, LOCK, PREDICTIONS, RUN, SHARDS
+from cough.run import Run
+from cough.run import plan_shards as plan
 from cough.screener import Screener
+from cough.workers import DECODER_CRASHED, shard_table
 from tests.benchmarks.batches import in_part, many_rows
 from tests.conftest import EXAMPLES
 from training import synth
@@ -203,7 +195,8 @@ KILLED_WHILE_JOINING = """
 import os, signal, sys
 import pyarrow.parquet as pq
 from pathlib import Path
-from cough.batch import Run, run_batch
+from cough.batch import run_batch
+from cough.run import Run
 
 class Killed(pq.ParquetWriter):
     def close(self):

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cough import errors
-from cough.batch import Run
 from cough.manifest import UNKNOWN, Manifest, recording_of
+from cough.run import Run
 
 
 def write(path: Path, rows: list[dict[str, str]]) -> Path:

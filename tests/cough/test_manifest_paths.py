@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cough import errors
-from cough.batch import Run, Shard, plan_shards, shard_table
 from cough.bundle import Bundle
 from cough.manifest import Manifest, recording_of
 from cough.predictions import encode_table
+from cough.run import Run, Shard, plan_shards
 from cough.screener import Screener
 from cough.validation import validate
+from cough.workers import shard_table
 from tests.cough.test_validation import RATE_HZ, sound
 
 bytes_in_names = pytest.mark.skipif(sys.platform != "linux", reason="its file names are text")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cough import errors
-from cough.batch import Run
+from cough.run import Run
 from tests.conftest import EXAMPLES
 
 
