@@ -53,12 +53,18 @@ def write_result(out: Path, name: str, result: dict[str, Any], page: str, *, com
     """
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.json").write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
-    head = (
-        f"Bundle `{result['bundle_id']}` (gate.onnx `{result['gate_sha256'][:12]}`), measured "
-        f"by code `{result['code_version']}` on data "
-        f"`{result['data_hash'][:16]}`, seed {result['seed']}. Made by `python -m {command}`."
-    )
+    head = measured_by(result, command=command)
     (out / f"{name}.md").write_text(f"# {result['title']}\n\n{head}\n\n{page.strip()}\n")
+
+
+def measured_by(result: dict[str, Any], *, command: str) -> str:
+    """What a page says first: the bundle and its gate, code, data, seed if any, and how to remake it."""
+    seed = f", seed {result['seed']}" if "seed" in result else ""
+    return (
+        f"Bundle `{result['bundle_id']}` (gate.onnx `{result['gate_sha256'][:12]}`), measured by code "
+        f"`{result['code_version']}` on data `{result['data_hash'][:16]}`{seed}. Made by "
+        f"`python -m {command}`."
+    )
 
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> str:

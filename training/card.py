@@ -87,6 +87,8 @@ def card(
         honest_table = None
     record = spec.training
     measured = [result for result in results if _is_of(result, spec)]
+    tiers = next((_tier_facts(result) for result in measured if "tiers" in result), None)
+    measured = [result for result in measured if "tiers" not in result]
     tables = [*_recorded(spec), *measured]
     return {
         "bundle_id": spec.bundle_id,
@@ -98,13 +100,13 @@ def card(
         "intended_use": list(INTENDED),
         "out_of_scope": list(OUT_OF_SCOPE),
         "licence_tier": _tier(spec),
-        "tiers": next((_tier_facts(result) for result in measured if "tiers" in result), None),
-        "no_tiers": None if any("tiers" in result for result in measured) else NO_TIERS,
+        "tiers": tiers,
+        "no_tiers": NO_TIERS if tiers is None else None,
         "licences": record.licences,
         "thresholds": _thresholds(spec),
-        "gate": [_brief(result) for result in tables if "tiers" not in result],
+        "gate": [_brief(result) for result in tables],
         "labels": spec.metrics["gate"].get("labels"),
-        "not_measured": None if any("tiers" not in result for result in measured) else NOT_MEASURED,
+        "not_measured": None if measured else NOT_MEASURED,
         "conditions": [_condition(c) for c in spec.conditions],
         "honest_table": honest_table,
         "no_honest_table": NO_TABLE if spec.conditions and honest_table is None else None,

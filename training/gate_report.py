@@ -24,7 +24,7 @@ from cough.audio import decode
 from cough.bundle import Bundle, load_bundle
 from cough.gate import CoughGate
 from cough.quality import assess
-from training.benchmark import RESULTS, TEST_FOLD, fold_rows, provenance
+from training.benchmark import RESULTS, TEST_FOLD, fold_rows, measured_by, provenance
 from training.clips import is_silent
 from training.corpus import Corpus, Teacher, corpus_path
 from training.gate_figures import FIGURES, draw_all
@@ -100,9 +100,7 @@ def _page(result: dict[str, Any]) -> str:
     )
     lines = [
         f"# {result['title']}",
-        f"Bundle `{result['bundle_id']}` (gate.onnx `{result['gate_sha256'][:12]}`), measured "
-        f"by code `{result['code_version']}` on data "
-        f"`{result['data_hash'][:16]}`. Made by `python -m training.gate_report`.",
+        measured_by(result, command="training.gate_report"),
         as_markdown(result["table"]).strip(),
         f"{result['silent_coughs']} of the cough clips peak below -50 dBFS: nothing can be heard, and what a "
         f"detector says of silence decides where they rank. Without them the AUROC, ours / mn04, is "
