@@ -21,7 +21,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from training.config import TrainingConfig, read_config
 from training.corpus import VOCAL_HARD, Corpus, Teacher
 from training.heldout import Heldout
 from training.loso import N_PARTS, Job, leave_sources_out
-from training.pipeline import GATE_SOURCES, LIBRARIES, corpus_parser, prepare_waves
+from training.pipeline import GATE_SOURCES, corpus_parser, libraries, prepare_waves
 from training.stages import PROJECT, code_version, source_hash
 from training.waves import read_waves
 
@@ -109,7 +108,7 @@ def main() -> None:
         "labels": corpus.labels_hash,
         "teacher": teacher.sha256,
         "waves": read_waves(waves_folder).sha256,
-        "libraries": {name: version(name) for name in LIBRARIES},
+        "libraries": libraries(),
         "source": source_hash([*GATE_SOURCES, "training.loso", "training.scoring"]),
     }
     chosen = [v for v in VARIANTS if arguments.only is None or v.name in arguments.only]

@@ -201,10 +201,12 @@ class GateClips:
         self.mistaken[rows[real]] += 0.5 * (probability[real] - self.mistaken[rows[real]])
 
     def mine(self) -> None:
-        """From now on draw clips without a cough more often, the more they were taken for one."""
-        wrong = np.where(self.label[self.rows] == 0, self.mistaken[self.rows], 0.0)
-        drawn = self.probability * (1.0 + MINING_GAIN * wrong)
-        other = self.label[self.rows] == 0
+        """From now on draw clips without a cough more often, the more they were taken for one.
+
+        Not those of which nobody is sure: no mistake is known in them, and their label teaches nothing.
+        """
+        other = (self.label[self.rows] == 0) & (self.weight[self.rows] > 0)
+        drawn = self.probability * (1.0 + MINING_GAIN * np.where(other, self.mistaken[self.rows], 0.0))
         # Their share among all clips stays.
         drawn[other] *= self.probability[other].sum() / drawn[other].sum()
         self.drawn = drawn / drawn.sum()

@@ -23,8 +23,10 @@ class Codec:
 
 
 PHONE_CODECS = (
+    Codec("amr", "libopencore_amrnb", 8_000, 4_750),
     Codec("amr", "libopencore_amrnb", 8_000, 7_400),
     Codec("amr", "libopencore_amrnb", 8_000, 12_200),
+    Codec("ogg", "libopus", 48_000, 6_000),
     Codec("ogg", "libopus", 48_000, 8_000),
     Codec("ogg", "libopus", 48_000, 12_000),
     Codec("ipod", "aac", 44_100, 32_000, "fltp"),

@@ -49,6 +49,19 @@ def synthetic_sounds(config: TrainingConfig) -> list[np.ndarray]:
     return near_coughs(SYNTHETIC_SOUNDS, seed=config.seed)
 
 
+def rows_without(corpus: Corpus, config: TrainingConfig, part: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that the gate without this part learns from, and those of the part, which it scores.
+
+    What shares a group with the part is not learnt from either: ESC-50 and UrbanSound8K are cut from some
+    of the same originals.
+    """
+    rows = usable(corpus, config)
+    scored = rows[deal(corpus, config).part[rows] == part]
+    unheard = {corpus.recordings[row].group_id for row in scored}
+    training = [row for row in rows if corpus.recordings[row].group_id not in unheard]
+    return np.array(training, dtype=np.int64), scored
+
+
 @dataclass(frozen=True)
 class Job:
     """One gate to train without one part; small enough to hand to a process."""
@@ -94,10 +107,10 @@ def _train_and_score(job: Job, folder: Path) -> None:
     config = job.config
     corpus = read_corpora(job.corpus_roots)
     teacher, waves = read_teacher(corpus), read_waves(job.waves_folder)
-    rows, part = usable(corpus, config), deal(corpus, config).part
-    training, scored = rows[part[rows] != job.part], rows[part[rows] == job.part]
+    training, scored = rows_without(corpus, config, job.part)
     heldout = Heldout.read(job.heldout_folders) if job.heldout_folders else None
-    rooms = [row for row in room_rows(corpus, config) if part[row] != job.part]
+    rooms = room_rows(corpus, config)
+    rooms = rooms[deal(corpus, config).part[rooms] != job.part]
     impulses, synthetic = [waves.samples(int(row)) for row in rooms], synthetic_sounds(config)
     members = [
         train_gate(

@@ -12,6 +12,7 @@ What they are worth is measured (``training.ablation``), not assumed.
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -73,6 +74,15 @@ def near_coughs(n: int, *, seed: int, speech_share: float = 0.4) -> list[np.ndar
         )
         out.append(np.asarray(0.5 * sound / np.abs(sound).max(), np.float32))
     return out
+
+
+def speech_version() -> str:
+    """Which espeak-ng speaks here; "none" where it is not installed."""
+    if shutil.which("espeak-ng") is None:
+        return "none"
+    stated = subprocess.run(["espeak-ng", "--version"], capture_output=True, check=True, text=True).stdout
+    found = re.search(r"\d+(\.\d+)+", stated)
+    return found.group() if found else "unknown"
 
 
 def throat_clearing(random: np.random.Generator) -> np.ndarray:

@@ -41,6 +41,7 @@ from training.heldout import Heldout
 from training.joined import read_corpora, read_teacher
 from training.loso import Job, leave_sources_out, room_rows
 from training.members import at_once, member_jobs, read_members, train_members
+from training.nearcoughs import speech_version
 from training.networks import unfold_encoder
 from training.parts import deal, usable
 from training.stages import (
@@ -193,7 +194,7 @@ def shared_inputs(
 
 def libraries() -> dict[str, str]:
     """Versions of what training leans on."""
-    return {name: version(name) for name in LIBRARIES}
+    return {**{name: version(name) for name in LIBRARIES}, "espeak-ng": speech_version()}
 
 
 def train(

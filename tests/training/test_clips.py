@@ -53,11 +53,12 @@ def test_the_bundle_says_what_was_made_of_weak_labels(tiny: tuple[Corpus, Waves,
 def test_mining_draws_what_fooled_the_gate_more_often(tiny: tuple[Corpus, Waves, Teacher]) -> None:
     some = clips(tiny, None)
     before = some.drawn.copy()
-    some.remember(np.array([1, -1, 0]), np.array([1.0, 1.0, 0.0], np.float32))
+    some.remember(np.array([1, -1, 0, 5]), np.array([1.0, 1.0, 0.0, 1.0], np.float32))
     some.mine()
     assert some.drawn[1] > 1.5 * before[1]
     assert some.drawn[4] < before[4]
     assert some.drawn[0] == pytest.approx(before[0])  # the share of coughs stays
+    assert some.drawn[5] == pytest.approx(before[5])  # nobody is sure that it holds none
     assert some.drawn.sum() == pytest.approx(1)
 
 

@@ -1,4 +1,4 @@
-"""The short gates are trained anew when what decides them changed, and only then."""
+"""The short gates never hear what they score, and are trained anew only when what decides them changed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.training.conftest import recording
 from training.config import TrainingConfig, read_config
-from training.loso import Job, job_folder
+from training.corpus import Corpus
+from training.loso import Job, job_folder, rows_without
+from training.parts import deal
 from training.stages import PROJECT
 
 
@@ -31,3 +34,22 @@ def test_kept_unless_what_decides_them_changed(override: str, anew: bool) -> Non
 
     changed = folder(read_config(recipe, [override])) != folder(read_config(recipe))
     assert changed == anew
+
+
+def test_what_a_short_gate_scores_shares_no_source_and_no_original_with_what_it_learns() -> None:
+    events = ["cough", "speech"] * 30
+    recordings = [
+        recording(f"{source}{i}", event, source=source, group_id="cut twice" if i == 1 else f"{source}{i}")
+        for source in ("one", "two", "three")
+        for i, event in enumerate(events)
+    ]
+    corpus = Corpus(root=None, recordings=tuple(recordings))  # type: ignore[arg-type]
+    config = TrainingConfig()
+    scored_by_any = []
+    for part in range(deal(corpus, config).n_parts):
+        training, scored = ([recordings[row] for row in rows] for rows in rows_without(corpus, config, part))
+        assert not {r.source for r in training} & {r.source for r in scored}
+        assert not {r.group_id for r in training} & {r.group_id for r in scored}
+        assert len(training) == len(recordings) - len(scored) - 2  # "cut twice" in both others
+        scored_by_any += [r.recording_id for r in scored]
+    assert sorted(scored_by_any) == sorted(r.recording_id for r in recordings)
