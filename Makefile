@@ -20,7 +20,7 @@ lint: $(VENV)/.all
 	$(BIN)/mypy
 
 train: $(VENV)/.all  ## remake the shipped bundle; with CORPORA=DIR,DIR one from your own corpora, in runs/own
-	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.pipeline --config $(CONFIG) $(if $(CORPORA),--corpus $(CORPORA) --out runs/own)
+	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.pipeline --config $(CONFIG) $(if $(CORPORA),--corpus '$(CORPORA)' --out runs/own)
 
 report: $(VENV)/.all  ## remake the shipped bundle's tables and figures, its model card, its golden vectors
 	COUGH_CORPUS=$(CORPUS) $(BIN)/python -m training.gate_report

@@ -13,14 +13,15 @@ import io
 import os
 from array import array
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cough import errors
+from cough import errors, store
 
 FILE = "recordings.csv"
 UNKNOWN = "unknown"
@@ -49,7 +50,7 @@ SUFFIXES = frozenset(
     )
 )
 """What a folder without a csv is searched for."""
-_SURPLUS = "\0surplus"
+SURPLUS = "\0surplus"
 LABELS = {
     "event": ("event", None, None),
     "covid19": ("covid_status", "covid_evidence", "label_conflict"),
@@ -115,7 +116,7 @@ class Manifest:
 
         Raises
         ------
-        ManifestMissing : nothing there
+        ManifestMissing : nothing there, or the store does not give it
         ManifestInvalid : the csv lacks ``recording_id`` or ``path``, or is no text
         MissingExtra : a URL, and fsspec or its driver is not installed
         """
@@ -144,23 +145,25 @@ class Manifest:
         # A csv that is a link stays one: the audio lies beside it, not beside what it points to.
         return str(self.csv_path.parent.resolve() / self.csv_path.name)
 
-    def _open(self) -> IO[bytes]:
+    @contextmanager
+    def _open(self) -> Iterator[IO[bytes]]:
         if self.url is None:
-            return open(self.csv_path or self.root, "rb")
+            with open(self.csv_path or self.root, "rb") as file:
+                yield file
+            return
         try:
-            import fsspec
-
-            return cast("IO[bytes]", fsspec.open(f"{self.url}/{FILE}", "rb").open())
-        except ImportError as error:
-            raise errors.MissingExtra(f"A manifest at a URL needs more: {error}.") from error
-        except (OSError, ValueError) as error:
+            with store.opened(f"{self.url}/{FILE}") as file:
+                yield file
+        except errors.FileMissing as error:
             raise errors.ManifestMissing(f"There is no {FILE} at {self.url}.") from error
+        except errors.FileUnreadable as error:
+            raise errors.ManifestMissing(f"{self.url}/{FILE}: {error}") from error
 
     def header(self) -> tuple[str, ...]:
         """Column names."""
         if self.csv_path is None:
             return ("recording_id", "path")
-        with io.TextIOWrapper(self._open(), newline="", encoding="utf-8-sig") as file:
+        with self._open() as raw, io.TextIOWrapper(raw, newline="", encoding="utf-8-sig") as file:
             try:
                 names = tuple(next(csv.reader(file), ()))
             except (UnicodeDecodeError, csv.Error) as error:
@@ -173,7 +176,7 @@ class Manifest:
         return names
 
     def lines(self) -> Iterator[dict[str, str]]:
-        """Every line as it stands, in order.
+        """Every line as it stands, in order; cells beyond the header's under ``SURPLUS``.
 
         Raises
         ------
@@ -186,15 +189,10 @@ class Manifest:
                 yield {"recording_id": name, "path": name}
             return
         self.header()
-        with io.TextIOWrapper(self._open(), newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restkey=_SURPLUS, restval="")
+        with self._open() as raw, io.TextIOWrapper(raw, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, restkey=SURPLUS, restval="")
             try:
-                for line in reader:
-                    if _SURPLUS in line:
-                        raise errors.ManifestInvalid(
-                            f"Line {reader.line_num} has more cells than the header."
-                        )
-                    yield line
+                yield from reader
             except (UnicodeDecodeError, csv.Error) as error:
                 raise errors.ManifestInvalid(f"Line {reader.line_num + 1} cannot be read.") from error
 
@@ -206,6 +204,8 @@ class Manifest:
         ManifestInvalid : a line that cannot be read, or a cell that its column does not allow
         """
         for number, line in enumerate(self.lines(), start=2):
+            if SURPLUS in line:
+                raise errors.ManifestInvalid(f"Line {number} has more cells than the header.")
             try:
                 recording = recording_of(line)
             except ValidationError as error:

@@ -7,7 +7,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
-from cough import errors
+from cough import errors, store
 from cough.audio import decode
 from cough.evaluation.baselines import LEVEL_STATISTICS, level_statistics
 from cough.manifest import Recording
@@ -75,21 +75,8 @@ def fetch(where: str) -> str | bytes:
         if _ESCAPED.search(where) and not os.path.lexists(where):
             raise errors.FileUnreadable("The name of the file is not UTF-8: rename it.")
         return where
-    try:
-        import fsspec
-    except ImportError as error:
-        raise errors.MissingExtra(
-            "Recordings at a URL need fsspec: pip install 'cough-screening[batch]'."
-        ) from error
-    try:
-        with fsspec.open(where, "rb") as file:
-            return bytes(file.read())
-    except FileNotFoundError as error:
-        raise errors.FileMissing("There is no such file.") from error
-    except ImportError as error:
-        raise errors.MissingExtra(f"Recordings at such a URL need more: {error}.") from error
-    except (OSError, ValueError) as error:
-        raise errors.FileUnreadable("The store does not give the file.") from error
+    with store.opened(where) as file:
+        return bytes(file.read())
 
 
 def prediction_schema(conditions: tuple[str, ...]) -> pa.Schema:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 import cough
 from cough import errors
-from cough.bundle import load_bundle
+from cough.bundle import DEFAULT_BUNDLE, load_bundle
 from cough.manifest import Manifest, Recording, Row
 
 SHARD_ROWS = 64
@@ -45,7 +45,8 @@ class Run(BaseModel):
         ------
         ManifestError, BundleError
         """
-        opened, loaded = Manifest.open(manifest), load_bundle(bundle)
+        folder = Path(bundle or os.environ.get("COUGH_BUNDLE") or DEFAULT_BUNDLE).resolve()
+        opened, loaded = Manifest.open(manifest), load_bundle(folder)
         # Every line is read as a run would read it: a bad cell in the last must not cost days of screening.
         rows = opened.read_through()
         if not rows:
@@ -54,11 +55,16 @@ class Run(BaseModel):
             manifest=opened.name,
             manifest_sha256=opened.sha256(),
             n_rows=rows,
-            bundle=str(Path(bundle).resolve()) if bundle else None,
+            bundle=None if folder == DEFAULT_BUNDLE.resolve() else str(folder),
             bundle_id=loaded.spec.bundle_id,
             bundle_sha256=loaded.sha256,
             cough_version=cough.__version__,
         )
+
+    @property
+    def bundle_folder(self) -> str:
+        """Where the bundle is, whatever ``COUGH_BUNDLE`` says today."""
+        return self.bundle or str(DEFAULT_BUNDLE)
 
     @classmethod
     def read(cls, path: Path) -> Run:
@@ -80,10 +86,12 @@ class Run(BaseModel):
         ------
         BatchMismatch : one of them is not
         """
-        now = Run.plan(self.manifest, bundle=self.bundle)
+        now = Run.plan(self.manifest, bundle=self.bundle_folder)
         for name in ("manifest_sha256", "bundle_sha256", "cough_version"):
             if getattr(now, name) != getattr(self, name):
-                raise errors.BatchMismatch(f"{name} is not that of the record.")
+                used = f"{now.bundle_id} in {self.bundle_folder}, the record has {self.bundle_id}"
+                hint = f" (the bundle is {used})" if name == "bundle_sha256" else ""
+                raise errors.BatchMismatch(f"{name} is not that of the record{hint}.")
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from cough.audio import SAMPLE_RATE_HZ, Float32, decode
 from cough.bundle import Bundle
 from cough.encoder import Encoder
 from cough.gate import CoughEvent
-from cough.manifest import UNKNOWN, Manifest, Recording, recording_of
+from cough.manifest import SURPLUS, UNKNOWN, Manifest, Recording, recording_of
 from cough.predictions import fetch
 
 DURATION_TOLERANCE_S = 0.02
@@ -49,8 +49,11 @@ CODES = {
     "label_conflict": {"", "0", "1"},
     "asymptomatic": {"", "0", "1"},
     "licence_class": {"", "open", "non_commercial", "by_agreement"},
+    "fold": {"", "1", "2", "3", "4", "5"},
+    "covid_evidence": {"", "pcr_lab_verified", "lab_verified", "self_report", "unverified"},
 }
 """Columns whose words are known."""
+SEX_LETTERS = {"f": "female", "m": "male"}
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def validate(
     """
     problems: list[Problem] = []
     seen: dict[str, int] = {}
-    splits: dict[str, dict[str, int]] = defaultdict(dict)
+    splits: dict[tuple[str, str], str] = {}
     heard: list[_Heard] = []
     encoder = Encoder(bundle) if bundle else None
     n_lines = 0
@@ -107,12 +110,11 @@ def validate(
         problems += found
         if recording is None:
             continue
-        if recording.subject_id != UNKNOWN and recording.split:
-            splits[recording.subject_id].setdefault(recording.split, number)
-            first = next(iter(splits[recording.subject_id]))
+        for kind, name in _kept_together(line, recording):
+            first = splits.setdefault((kind, name), recording.split)
             if first != recording.split:
-                message = f"subject {recording.subject_id} is also in split {first}"
-                problems.append(Problem("subject_in_two_splits", number, recording.recording_id, message))
+                message = f"{kind} {name} is also in split {first}"
+                problems.append(Problem(f"{kind}_in_two_splits", number, recording.recording_id, message))
         if encoder is None:
             continue
         outcome = _listen(manifest, line, recording, number, encoder)
@@ -128,6 +130,14 @@ def validate(
         for _ in range(n_lines - len(heard)):
             progress()
     return sorted(problems, key=lambda p: p.line)
+
+
+def _kept_together(line: dict[str, str], recording: Recording) -> Iterator[tuple[str, str]]:
+    """What must be in one split with all of its name: the person, and the group where it is another."""
+    if recording.split and recording.subject_id != UNKNOWN:
+        yield "subject", recording.subject_id
+    if recording.split and line.get("group_id") not in (None, "", recording.subject_id):
+        yield "group", line["group_id"]
 
 
 def check_fix(manifest: Manifest, target: Path) -> None:
@@ -184,6 +194,9 @@ def _cells(line: dict[str, str], number: int, seen: dict[str, int]) -> tuple[lis
     def add(code: str, message: str, change: dict[str, str] | None = None) -> None:
         problems.append(Problem(code, number, name, message, change))
 
+    if SURPLUS in line:
+        add("bad_cell", "more cells than the header")
+        return problems, None
     try:
         recording = recording_of(line)
     except ValidationError as error:
@@ -201,7 +214,9 @@ def _cells(line: dict[str, str], number: int, seen: dict[str, int]) -> tuple[lis
             change = None
             if value.strip().lower() in words:
                 change = {column: value.strip().lower()}
-            elif column in ("sex", "asymptomatic"):
+            elif column == "sex" and value.strip().lower() in SEX_LETTERS:
+                change = {column: SEX_LETTERS[value.strip().lower()]}
+            elif column in ("sex", "asymptomatic", "covid_evidence"):
                 change = {column: ""}
             add(
                 "unknown_code", f"{column} is {value!r}, not one of {', '.join(sorted(words - {''}))}", change

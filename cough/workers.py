@@ -123,7 +123,7 @@ def _pool(run: Run, workers: int) -> ProcessPoolExecutor:
         workers,
         mp_context=get_context("spawn"),
         initializer=_start_worker,
-        initargs=(run.bundle, run.row_deadline_s),
+        initargs=(run.bundle_folder, run.row_deadline_s),
     )
     try:
         pool.submit(_is_ready).result()
@@ -153,7 +153,7 @@ def _row_by_row(run: Run, shard: Shard) -> pa.Table:
                 pool = _pool(run, 1)
     finally:
         pool.shutdown(wait=True)
-    schema = prediction_schema(tuple(spec.name for spec in load_bundle(run.bundle).spec.conditions))
+    schema = prediction_schema(tuple(spec.name for spec in load_bundle(run.bundle_folder).spec.conditions))
     for i, recording in crashed:
         lost = {
             "recording_id": recording.recording_id,

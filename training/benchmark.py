@@ -12,10 +12,10 @@ from rich.progress import track
 
 from cough.audio import decode
 from cough.bundle import Bundle
+from training.corpus import TEST_FOLD as TEST_FOLD
 from training.corpus import Corpus
 from training.stages import PROJECT, code_version
 
-TEST_FOLD = 5
 RESULTS = PROJECT / "training" / "results" / "gate"
 
 

@@ -19,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from cough import errors
+
 DEFAULT_CORPUS = Path(__file__).resolve().parents[1].parent / "shared" / "corpus"
 
 VOCAL_HARD = frozenset(
@@ -27,6 +29,8 @@ VOCAL_HARD = frozenset(
 """Human, non-speech sounds: what a cough gate confuses first."""
 
 
+TEST_FOLD = 5
+"""In every prepared corpus."""
 TWIN_GROUPS = frozenset(f"ghchen99_phone:ghchen:p{i}" for i in (1, 2, 3, 4))
 
 
@@ -57,6 +61,10 @@ class Recording:
     sex: str = ""
     age: float | None = None
     """Years; None where the source does not state it."""
+    pcm_sha256: str = ""
+    """Of the decoded samples; empty where nobody took it, or where they are digital silence."""
+    original: str = ""
+    """What it was cut from, by a name that all corpora use (``fs_64760``: Freesound's); empty: unknown."""
 
     @property
     def is_cough(self) -> bool | None:
@@ -103,7 +111,7 @@ class Corpus:
         FileNotFoundError : no corpus at ``root``
         """
         root = root or corpus_path()
-        with open(root / "recordings.csv", newline="") as file:
+        with open(root / "recordings.csv", newline="", encoding="utf-8-sig") as file:
             rows = tuple(_recording(row) for row in csv.DictReader(file))
         return cls(root, rows)
 
@@ -113,10 +121,22 @@ class Corpus:
 
     @cached_property
     def data_hash(self) -> str:
-        """sha256 over ``recordings.csv`` and the bytes of every file that it names."""
+        """sha256 over ``recordings.csv`` and the bytes of every file that it names.
+
+        Raises
+        ------
+        LayoutUnknown : one of them is not there, or cannot be read
+        """
         digest = hashlib.sha256((self.root / "recordings.csv").read_bytes())
         for recording in self.recordings:
-            digest.update(hashlib.sha256((self.root / recording.path).read_bytes()).digest())
+            try:
+                content = (self.root / recording.path).read_bytes()
+            except OSError as error:
+                raise errors.LayoutUnknown(
+                    f"{recording.path} of {self.root / 'recordings.csv'} cannot be read: {error.strerror}. "
+                    "Put it back where it was, or prepare the corpus again."
+                ) from error
+            digest.update(hashlib.sha256(content).digest())
         return digest.hexdigest()
 
     @cached_property
@@ -152,6 +172,8 @@ def _recording(row: dict[str, str]) -> Recording:
         upstream=row["upstream"],
         sex=row.get("sex", ""),
         age=float(row["age"]) if row.get("age") else None,
+        pcm_sha256=row.get("pcm_sha256") or "",
+        original=row.get("original") or (row["group_id"] if row["group_id"].startswith("fs_") else ""),
     )
 
 

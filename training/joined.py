@@ -1,15 +1,17 @@
 """Several prepared corpora read as one.
 
 A single folder is read as ever, its hashes included. Of several, every source comes from the folder
-that has most of it (``../shared/corpus`` and a whole Coswara may stand side by side), names that two
-folders share get the folder's number before them, so that groups stay apart, and folds stay as given.
+that has most of it (``../shared/corpus`` and a whole Coswara may stand side by side), and names that two
+folders share get the folder's number before them, so that groups stay apart. Groups that hold one and the
+same sound, or cuts of one original (ESC-50 and FSD50K both draw on Freesound), become one, in the test
+fold if either was there; all other folds stay as given.
 Only some folders need have a ``teacher/``: its targets are then there for their rows alone.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from cough import errors
-from training.corpus import Corpus, Recording, Teacher
+from training.corpus import TEST_FOLD, Corpus, Recording, Teacher
 
 TEACHER_SIZE = 384
 """Of the teacher's embedding, where there is no teacher to ask."""
@@ -70,7 +72,7 @@ def read_corpora(roots: Sequence[Path]) -> Corpus:
         )
         for kind in ("recording_id", "group_id")
     }
-    recordings = tuple(_own(parts[i], i, parts[i].recordings[row], shared) for i, row in kept)
+    recordings = _united([_own(parts[i], i, parts[i].recordings[row], shared) for i, row in kept])
     root = next((part.root for part in parts if (part.root / "metadata").is_dir()), parts[0].root)
     return Joined(root.resolve(), recordings, parts, tuple(kept))
 
@@ -138,6 +140,34 @@ def _own(part: Corpus, number: int, recording: Recording, shared: dict[str, set[
         if getattr(recording, kind) in names
     }
     return replace(recording, path=str(part.root.resolve() / recording.path), **changes)
+
+
+def _united(recordings: Sequence[Recording]) -> tuple[Recording, ...]:
+    """Groups that share a sound or an original as one, so that what is learnt is not what is tested."""
+    parent = {recording.group_id: recording.group_id for recording in recordings}
+
+    def top(group: str) -> str:
+        while parent[group] != group:
+            group = parent[group]
+        return group
+
+    first: dict[str, str] = {}
+    for recording in recordings:
+        for mark in filter(None, (recording.pcm_sha256, recording.original)):
+            a, b = sorted((top(first.setdefault(mark, recording.group_id)), top(recording.group_id)))
+            parent[b] = a
+    folds: dict[str, set[int]] = defaultdict(set)
+    for recording in recordings:
+        folds[top(recording.group_id)].add(recording.fold)
+    fold = {group: TEST_FOLD if TEST_FOLD in all_ else min(all_) for group, all_ in folds.items()}
+    out = tuple(
+        replace(recording, group_id=top(recording.group_id), fold=fold[top(recording.group_id)])
+        for recording in recordings
+    )
+    moved = sum(a.fold != b.fold for a, b in zip(recordings, out, strict=True))
+    if moved:
+        print(f"{moved} recordings changed the fold: others share their sound or their original")
+    return out
 
 
 def _joined_teacher(heard: dict[int, Teacher], origin: Sequence[tuple[int, int]], n: int) -> Teacher:

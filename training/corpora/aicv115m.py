@@ -33,9 +33,7 @@ def rows(root: Path) -> Iterator[Item]:
         raise errors.LayoutUnknown(f"No csv with a column uuid in {root} or below.")
     files = {name: audio_by_name(folder, stem=True) for name, folder in folders.items()}
     for (name, uuid), row in sorted(people.items()):
-        path = files[name].get(uuid)
-        if path is None:
-            continue
+        path = files[name].get(uuid, folders[name] / f"{uuid}.wav")
         result = RESULT.get(row.get("assessment_result", "").lower(), "")
         yield Item(
             key=f"{name}_{uuid}",

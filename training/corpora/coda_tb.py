@@ -23,7 +23,7 @@ _TAKEN = frozenset({"participant", "sex", "age", "tb_status", "filename", "Count
 
 
 def rows(root: Path) -> Iterator[Item]:
-    """Every cough of every participant whose file is there."""
+    """Every cough of every participant."""
     clinical = need(root, "CODA_TB_Clinical_Meta_Info.csv")
     people = {row["participant"]: row for row in read_csv(clinical, ("participant", "sex", "age"))}
     more = find(root, "CODA_TB_additional_variables_train.csv", optional=True)
@@ -33,10 +33,9 @@ def rows(root: Path) -> Iterator[Item]:
     for channel, name in CLIPS.items():
         table = need(root, name) if channel == "solicited" else find(root, name, optional=True)
         for row in read_csv(table, ("participant", "filename")) if table else ():
-            path = files.get(Path(row["filename"]).name)
+            name = Path(row["filename"]).name
+            path = files.get(name, root / name)
             about = people.get(row["participant"], {})
-            if path is None:
-                continue
             yield Item(
                 key=f"{channel}_{path.stem}",
                 path=path,

@@ -30,7 +30,7 @@ BAD = "0"
 
 
 def rows(root: Path) -> Iterator[Item]:
-    """Every recording of every person in the table whose folder is there."""
+    """Nine recordings of every person in the table."""
     table = need(root, "combined_data.csv")
     grades = _grades(table.parent)
     people = {path.parent for name in EVENTS for path in find_all(root, f"{name}.wav")}
@@ -47,35 +47,33 @@ def rows(root: Path) -> Iterator[Item]:
         stated = said(row["covid_status"])
         status = STATUS.get(stated, "unknown" if stated else "")
         extra = {name: said(value) for name, value in row.items() if name not in _TAKEN}
-        for folder in by_name.get(person, ())[:1]:
-            for sound, event in EVENTS.items():
-                path = folder / f"{sound}.wav"
-                grade = grades.get(f"{person}_{sound}", "")
-                if path.exists():
-                    yield Item(
-                        key=f"{person}_{sound}",
-                        path=path,
-                        event="unlabelled" if grade == BAD else event,
-                        sublabel=f"coswara:{sound}",
-                        source=SOURCE,
-                        channel="web",
-                        subject=person,
-                        sex=sex(row["g"]),
-                        age=age(row["a"]),
-                        covid_status=status,
-                        covid_evidence="self_report" if status else "",
-                        asymptomatic={"positive_asymp": "1"}.get(stated, "0" if status == "positive" else ""),
-                        licence="CC BY 4.0",
-                        licence_class="open",
-                        extra={
-                            "date": row["record_date"],
-                            "stated_status": stated,
-                            "country": row.get("l_c", ""),
-                            "cough_symptom": said(row.get("cough")),
-                            "quality": grade,
-                            **extra,
-                        },
-                    )
+        folder = by_name.get(person, [table.parent / person])[0]
+        for sound, event in EVENTS.items():
+            grade = grades.get(f"{person}_{sound}", "")
+            yield Item(
+                key=f"{person}_{sound}",
+                path=folder / f"{sound}.wav",
+                event="unlabelled" if grade == BAD else event,
+                sublabel=f"coswara:{sound}",
+                source=SOURCE,
+                channel="web",
+                subject=person,
+                sex=sex(row["g"]),
+                age=age(row["a"]),
+                covid_status=status,
+                covid_evidence="self_report" if status else "",
+                asymptomatic={"positive_asymp": "1"}.get(stated, "0" if status == "positive" else ""),
+                licence="CC BY 4.0",
+                licence_class="open",
+                extra={
+                    "date": row["record_date"],
+                    "stated_status": stated,
+                    "country": row.get("l_c", ""),
+                    "cough_symptom": said(row.get("cough")),
+                    "quality": grade,
+                    **extra,
+                },
+            )
 
 
 def _grades(folder: Path) -> dict[str, str]:

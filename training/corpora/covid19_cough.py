@@ -7,6 +7,7 @@ negative was tested by nobody.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ def rows(root: Path) -> Iterator[Item]:
     if not isinstance(entries, list) or not all(isinstance(e, dict) and "filename" in e for e in entries):
         raise errors.LayoutUnknown(f"{table.name} is not the list of recordings of covid19-cough.")
     # One file may be listed more than once, for several coughs in one call.
+    claims: dict[str, set[Any]] = defaultdict(set)
+    for entry in entries:
+        claims[entry["filename"]].add(entry.get("covid19"))
     for entry in {entry["filename"]: entry for entry in entries}.values():
         yield Item(
             key=Path(entry["filename"]).stem,
@@ -35,6 +39,7 @@ def rows(root: Path) -> Iterator[Item]:
             channel=entry.get("source") or "",
             covid_status={True: "positive", False: "negative"}.get(entry.get("covid19"), ""),
             covid_evidence=_evidence(entry),
+            label_conflict=claims[entry["filename"]] >= {True, False},
             asymptomatic={True: "1", False: "0"}.get(entry.get("asymptomatic"), ""),
             licence="CC0 1.0",
             licence_class="open",

@@ -27,7 +27,7 @@ COLUMNS = ("Uid", "Folder Name", "Date", "Sex", "Age", "Covid-Tested", "Cough fi
 
 
 def rows(root: Path) -> Iterator[Item]:
-    """Every sound of every session whose file is there."""
+    """Every sound of every session."""
     tables = sorted(find_all(root, "results_raw_*.csv"))
     if not tables:
         raise errors.LayoutUnknown(f"No results_raw_*.csv in {root} or below.")
@@ -41,7 +41,7 @@ def rows(root: Path) -> Iterator[Item]:
             for sound, event in SOUNDS.items():
                 path = _file(root, row["Uid"], row["Folder Name"], row.get(f"{sound} filename", ""))
                 key = f"{row['Uid']}_{row['Folder Name']}_{row.get(f'{sound} filename', '')}"
-                if path is None or key in seen:
+                if path is None or key in seen:  # none: the session has no such sound
                     continue
                 seen.add(key)
                 noise = said(row.get(f"{sound} check")) not in ("", CHECKS[sound])
@@ -73,7 +73,7 @@ def rows(root: Path) -> Iterator[Item]:
 
 
 def _file(root: Path, uid: str, folder: str, name: str) -> Path | None:
-    """The file, under whatever extension it came."""
+    """The file, under whatever extension it came; None where the table names none."""
     if not said(name):
         return None
     for base in (root / "covid19_data_0426", root):
@@ -83,4 +83,4 @@ def _file(root: Path, uid: str, folder: str, name: str) -> Path | None:
         others = sorted(path.parent.glob(f"{Path(name).stem}.*")) if path.parent.is_dir() else []
         if others:
             return others[0]
-    return None
+    return root / uid / folder / name

@@ -23,18 +23,16 @@ def rows(root: Path) -> Iterator[Item]:
     for row in read_csv(table, ("SUB_ID", "COVID_STATUS", "GENDER"), delimiter=" "):
         status = STATUS.get(said(row["COVID_STATUS"]).lower(), "")
         for sound, event in EVENTS.items():
-            path = table.parent / "AUDIO" / sound / f"{row['SUB_ID']}.flac"
-            if path.exists():
-                yield Item(
-                    key=f"{row['SUB_ID']}_{sound}",
-                    path=path,
-                    event=event,
-                    source=SOURCE,
-                    channel="web",
-                    subject=row["SUB_ID"],
-                    sex=sex(row["GENDER"]),
-                    covid_status=status,
-                    covid_evidence="self_report" if status else "",
-                    licence="DiCOVA 2 terms",
-                    licence_class="by_agreement",
-                )
+            yield Item(
+                key=f"{row['SUB_ID']}_{sound}",
+                path=table.parent / "AUDIO" / sound / f"{row['SUB_ID']}.flac",
+                event=event,
+                source=SOURCE,
+                channel="web",
+                subject=row["SUB_ID"],
+                sex=sex(row["GENDER"]),
+                covid_status=status,
+                covid_evidence="self_report" if status else "",
+                licence="DiCOVA 2 terms",
+                licence_class="by_agreement",
+            )

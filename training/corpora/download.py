@@ -35,6 +35,8 @@ TRIES = 6
 LONGEST_WAIT_S = 60.0
 MAX_BYTES = 200 << 30
 """Of a file whose size nobody published."""
+CHECKED = frozenset({"published", "zenodo"})
+"""Words of ``Fetched.verified`` that mean the checksum is right."""
 RETRY_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _ZENODO = re.compile(r"^(https?://[^/]+)/records/(\d+)/files/(.+)$")
 
@@ -101,11 +103,22 @@ def download(
             else fetch(file, archives, client, progress=progress, wait=wait)
             for file in files
         )
-        for file in files:
+        for file, got in zip(files, fetched, strict=True):
             if file.unpack:
-                unpack(archives / file.name, _unpacked(file, folder))
+                _unpack(archives / file.name, _unpacked(file, folder), checked=got.verified in CHECKED)
         _write_record(folder, known | {file.name: file for file in fetched})
     return fetched
+
+
+def _unpack(archive: Path, folder: Path, *, checked: bool) -> None:
+    """``unpack``; a damaged archive that no checksum vouched for goes, or it would be there for ever."""
+    try:
+        unpack(archive, folder)
+    except errors.DownloadFailed as error:
+        if checked:
+            raise
+        archive.unlink()
+        raise errors.DownloadFailed(f"{error} It was removed: run it again.") from error
 
 
 def _unpacked(file: RemoteFile, folder: Path) -> Path:
@@ -184,6 +197,8 @@ def _receive_some(
     progress: Progress,
 ) -> float:
     """One connection. Seconds that a busy server asks to wait; 0 where it sent to its end."""
+    import httpx
+
     have, tag = _size(partial), _tag(partial)
     headers = {"Accept-Encoding": "identity"}
     # Without a validator, only a checksum can tell whether both pieces are of one file.
@@ -206,6 +221,10 @@ def _receive_some(
         resumed = answer.status_code == 206 and _begins_at(answer.headers.get("Content-Range", ""), have)
         if answer.status_code == 206 and not resumed:
             raise errors.DownloadFailed(f"{file.name}: the server sends another range than asked for.")
+        offered = _length(answer, 0)
+        if not resumed and size is not None and offered is not None and offered < size:
+            # A portal's page, say: what arrived so far is worth more.
+            raise httpx.RemoteProtocolError(f"the server offers {offered} bytes, {size} are expected")
         if not resumed:
             have = 0
         # A weak validator promises nothing about bytes.

@@ -50,4 +50,5 @@ def rows(root: Path) -> Iterator[Item]:
             folds=(int(row["fold"]),),
             licence=licence,
             licence_class=licence_class,
+            extra={"original": f"fs_{row['src_file']}"},
         )

@@ -18,7 +18,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -37,6 +39,11 @@ PROBLEMS = "problems.csv"
 RECORD = "prepared.json"
 ALL_FOLDS = (1, 2, 3, 4, 5)
 TRAINING_FOLDS, TEST_FOLD = (1, 2, 3, 4), (5,)
+FREESOUND = "fs_"
+"""Before the number of a Freesound original: whichever corpus cut it, its group has this name."""
+CHUNK = 16
+"""Files that a process is given at a time."""
+DECODER_CRASHED = "decoder_crashed"
 FEW = 64
 """So many files are decoded here; for more, it pays to start processes."""
 OPPOSITE = {"positive", "negative"}
@@ -67,6 +74,8 @@ class Item:
     covid_status: str = ""
     covid_evidence: str = ""
     asymptomatic: str = ""
+    label_conflict: bool = False
+    """Whether the corpus' own table contradicts itself."""
     extra: dict[str, str] = field(default_factory=dict)
     """Columns of the corpus' own, by name."""
 
@@ -78,7 +87,8 @@ class Item:
     @property
     def group_id(self) -> str:
         """What must stay on one side of a split."""
-        return f"{self.source}:{self.group or self.subject or self.key}"
+        name = self.group or self.subject or self.key
+        return name if name.startswith(FREESOUND) else f"{self.source}:{name}"
 
 
 @dataclass(frozen=True)
@@ -97,6 +107,7 @@ class _Heard:
 
     duration_s: float = 0.0
     pcm_sha256: str = ""
+    """Empty for digital silence, which is nobody's copy."""
     code: str = ""
     message: str = ""
 
@@ -138,9 +149,12 @@ def prepare(
         _below(item.path, root)
     if not found:
         raise errors.LayoutUnknown(f"No recording of {name} below {root}.")
-    twice = [key for key, n in Counter(item.recording_id for item in found).items() if n > 1]
+    twice = [b.recording_id for a, b in pairwise(found) if a.recording_id == b.recording_id]
     if twice:
-        raise errors.LayoutUnknown(f"{len(twice)} recordings are listed twice, {twice[0]} for one.")
+        places = [_below(item.path, root) for item in found if item.recording_id == twice[0]]
+        raise errors.LayoutUnknown(
+            f"{len(set(twice))} recordings are listed twice, {twice[0]} for one: {' and '.join(places)}."
+        )
     heard = _listen([item.path for item in found], workers or os.cpu_count() or 1, progress)
     good = [(item, h) for item, h in zip(found, heard, strict=True) if not h.code]
     bad = [(item, h) for item, h in zip(found, heard, strict=True) if h.code]
@@ -170,7 +184,8 @@ def _lines(good: Sequence[tuple[Item, _Heard]], root: Path, audio: str) -> list[
     group_of, fold_by_group = _groups(good)
     status: dict[str, set[str]] = defaultdict(set)
     for item, heard in good:
-        status[heard.pcm_sha256].add(item.covid_status)
+        if heard.pcm_sha256:
+            status[heard.pcm_sha256].add(item.covid_status)
     return [
         {
             **item.extra,
@@ -189,7 +204,7 @@ def _lines(good: Sequence[tuple[Item, _Heard]], root: Path, audio: str) -> list[
             "covid_status": item.covid_status,
             "covid_evidence": item.covid_evidence,
             "asymptomatic": item.asymptomatic,
-            "label_conflict": "1" if status[heard.pcm_sha256] >= OPPOSITE else "0",
+            "label_conflict": "1" if item.label_conflict or status[heard.pcm_sha256] >= OPPOSITE else "0",
             "licence": item.licence,
             "licence_class": item.licence_class,
             "pcm_sha256": heard.pcm_sha256,
@@ -213,6 +228,8 @@ def _groups(good: Sequence[tuple[Item, _Heard]]) -> tuple[dict[str, str], dict[s
 
     first: dict[str, str] = {}
     for item, heard in good:
+        if not heard.pcm_sha256:
+            continue
         a, b = sorted((top(first.setdefault(heard.pcm_sha256, item.group_id)), top(item.group_id)))
         parent[b] = a
     group_of = {group: top(group) for group in parent}
@@ -229,11 +246,27 @@ def _listen(paths: Sequence[Path], workers: int, progress: Callable[[int, int], 
             heard.append(_decode(path))
             progress(len(heard), len(paths))
         return heard
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for one in pool.map(_decode, paths, chunksize=16):
-            heard.append(one)
-            progress(len(heard), len(paths))
+    while len(heard) < len(paths):
+        try:
+            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+                for one in pool.map(_decode, paths[len(heard) :], chunksize=CHUNK):
+                    heard.append(one)
+                    progress(len(heard), len(paths))
+        except BrokenProcessPool:
+            # The file that ended a process is most likely among these.
+            for path in paths[len(heard) : len(heard) + CHUNK * workers]:
+                heard.append(_decode_alone(path))
+                progress(len(heard), len(paths))
     return heard
+
+
+def _decode_alone(path: Path) -> _Heard:
+    """In a process of its own, which it may end."""
+    try:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            return pool.submit(_decode, path).result()
+    except BrokenProcessPool:
+        return _Heard(code=DECODER_CRASHED, message="Decoding it ended the process.")
 
 
 def _decode(path: Path) -> _Heard:
@@ -241,7 +274,8 @@ def _decode(path: Path) -> _Heard:
         waveform = decode(path)
     except errors.InputError as error:
         return _Heard(code=error.code, message=str(error))
-    return _Heard(waveform.duration_s, hashlib.sha256(waveform.samples.tobytes()).hexdigest())
+    samples = waveform.samples
+    return _Heard(waveform.duration_s, hashlib.sha256(samples.tobytes()).hexdigest() if samples.any() else "")
 
 
 def _below(path: Path, root: Path) -> str:

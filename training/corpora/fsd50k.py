@@ -52,6 +52,7 @@ def rows(root: Path) -> Iterator[Item]:
                 folds=PARTS[part],
                 licence=licence,
                 licence_class=licence_class,
+                extra={"original": f"fs_{row['fname']}"},
             )
 
 

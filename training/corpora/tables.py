@@ -21,10 +21,14 @@ def find(root: Path, name: str, *, optional: bool = False) -> Path | None:
 
     Raises
     ------
-    LayoutUnknown : none, unless ``optional``
+    LayoutUnknown : none, unless ``optional``; or several equally deep that are not the same
     """
     found = sorted(find_all(root, name), key=lambda path: (len(path.parts), str(path)))
     if found:
+        rivals = [path for path in found if len(path.parts) == len(found[0].parts)]
+        if any(path.read_bytes() != found[0].read_bytes() for path in rivals[1:]):
+            folders = " and ".join(str(path.parent.relative_to(root)) for path in rivals)
+            raise errors.LayoutUnknown(f"There is a {name} in {folders}: give the folder of one of them.")
         return found[0]
     if optional:
         return None

@@ -1,7 +1,8 @@
 """The UK COVID-19 Vocal Audio Dataset (Budd et al. 2024), by agreement; see its ``dataset.yaml``.
 
 ``participant_metadata.csv``, ``audio_metadata.csv`` and ``train_test_splits.csv``, joined by
-``participant_identifier``; WAV files anywhere below. The authors' test people are fold 5.
+``participant_identifier``; WAV files anywhere below. The authors' test people, and those of their later
+``long`` test set, are fold 5.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ SOUNDS = {
 }
 STATUS = {"positive": "positive", "negative": "negative"}
 _AGE, _SEX = "age", "gender"
+_TESTED = frozenset({"test", "long"})
 
 
 def rows(root: Path) -> Iterator[Item]:
-    """Every sound of every participant whose file is there."""
+    """Every sound of every participant."""
     columns = ("participant_identifier", "covid_test_result")
     people = {row[columns[0]]: row for row in read_csv(need(root, "participant_metadata.csv"), columns)}
     splits_table = find(root, "train_test_splits.csv", optional=True)
@@ -36,9 +38,10 @@ def rows(root: Path) -> Iterator[Item]:
         stated = said(about.get("covid_test_result"))
         split = splits.get(person, {})
         for column, event in SOUNDS.items():
-            path = files.get(Path(row.get(column, "")).name) if said(row.get(column)) else None
-            if path is None:
+            name = Path(said(row.get(column))).name
+            if not name:
                 continue
+            path = files.get(name, root / name)
             status = STATUS.get(stated.lower(), "unknown" if stated else "")
             pcr = "pcr" in about.get("covid_test_method", "").lower()
             yield Item(
@@ -49,7 +52,7 @@ def rows(root: Path) -> Iterator[Item]:
                 source=SOURCE,
                 channel="web",
                 subject=person,
-                folds=TEST_FOLD if split.get("splits") == "test" else TRAINING_FOLDS,
+                folds=TEST_FOLD if split.get("splits") in _TESTED else TRAINING_FOLDS,
                 sex=sex(about.get(_SEX)),
                 age=age(about.get(_AGE)),
                 covid_status=status,

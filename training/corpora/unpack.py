@@ -277,7 +277,10 @@ def _damage(archive: Path) -> Iterator[None]:
         if "multiple disks" in str(error):
             why = "is a split zip of more than 65,535 files; unpack it with 7-Zip"
         raise errors.DownloadFailed(f"{archive.name} {why}.") from error
-    except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, NotImplementedError) as error:
+    except (
+        tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, NotImplementedError,
+        ValueError, IndexError, TypeError,  # what zipfile and tarfile trip over in damaged tables
+    ) as error:  # fmt: skip
         raise errors.DownloadFailed(f"{archive.name} is damaged: {error}") from error
     except OSError as error:
         if error.errno is None:  # gzip and bz2 say so of damaged data

@@ -22,7 +22,11 @@ def rows(root: Path) -> Iterator[Item]:
     columns = ("corona_test", "age", "gender", "cough_filename")
     patients = {Path(row["cough_filename"]).stem: row for row in read_csv(table, columns)}
     for kind in ("segmented", "original"):
-        found = [path for path in sorted(find_all(table.parent, "*.mp3")) if kind in path.parts]
+        found = [
+            path
+            for path in sorted(find_all(table.parent, "*.mp3"))
+            if kind in path.relative_to(table.parent).parts
+        ]
         for path in found:
             patient = path.stem if path.stem in patients else path.stem.rsplit("-", 1)[0]
             row = patients.get(patient)

@@ -194,6 +194,35 @@ def test_a_corpus_is_unpacked_whole_and_recorded(mood: Mood, tmp_path: Path) -> 
     assert not [path for path in folder.rglob("*") if "partial" in path.name]
 
 
+def test_a_damaged_archive_that_nobody_vouches_for_is_fetched_anew(mood: Mood, tmp_path: Path) -> None:
+    """GitHub's archives have no checksum: a portal's page in their place must not stay for ever."""
+    facts = described(remote(mood, bytes=None, md5=None, no_checksum="nobody says"))
+    mood.content = b"<html>please log in</html>"
+    with pytest.raises(errors.DownloadFailed, match="removed: run it again"):
+        download(facts, tmp_path, wait=no_wait)
+    mood.content = CONTENT
+    download(facts, tmp_path, wait=no_wait)
+    assert (tmp_path / "a" / "corpus" / "b.txt").read_text() == "b"
+
+
+def test_a_page_instead_of_the_file_does_not_cost_what_arrived(
+    mood: Mood, client: httpx.Client, tmp_path: Path
+) -> None:
+    mood.breaks = [100_000]
+    pages = iter((CONTENT, b"<html>please log in</html>"))
+
+    def next_page(seconds: float) -> None:
+        mood.content, mood.etag = next(pages, b""), None
+        if not mood.content:
+            mood.content, mood.etag = CONTENT, '"one"'
+
+    mood.content = CONTENT
+    next(pages)
+    fetch(remote(mood), tmp_path, client, wait=next_page)
+    assert (tmp_path / "a.zip").read_bytes() == CONTENT
+    assert mood.asked[1:] == ["bytes=100000-"] * (len(mood.asked) - 1)
+
+
 def test_a_damaged_archive_leaves_no_folder(mood: Mood, tmp_path: Path) -> None:
     mood.content = CONTENT[:200_000]
     facts = described(remote(mood, bytes=None, md5=hashlib.md5(mood.content).hexdigest()))

@@ -352,7 +352,7 @@ def test_esc50_comes_out_as_in_the_shared_corpus(corpus: Corpus, tmp_path: Path)
         line = found[name]
         for column in ("fold", "event", "sublabel", "source", "licence", "licence_class", "label_conflict"):
             assert line[column] == row[column], (name, column)
-        assert line["group_id"] == f"esc50:{row['group_id']}"
+        assert line["group_id"] == row["group_id"]
         assert float(line["duration_s"]) == pytest.approx(float(row["duration_s"]), abs=0.02)
 
 
