@@ -62,6 +62,33 @@ def test_without_audio_only_cells_and_splits_are_checked(folder: Path) -> None:
     assert codes == {"impossible_age", "unknown_code", "subject_in_two_splits"}
 
 
+def test_groups_folds_words_and_surplus_cells(tmp_path: Path) -> None:
+    """A group of two people in two folds, a fold that is none, and a comma too many in one line of ten."""
+    header = "recording_id,path,subject_id,group_id,fold,sex,covid_evidence"
+    lines = [
+        "a,a.wav,A,G,1,M,pcr_lab_verified",
+        "b,b.wav,B,G,5,f,guessed",
+        "c,c.wav,C,C,9,,",
+        "d,d.wav,D,D,2,,,",
+    ]
+    file = tmp_path / "recordings.csv"
+    file.write_text("\n".join([header, *lines]) + "\n")
+    manifest = Manifest.open(file)
+    problems = validate(manifest)
+    assert [(p.recording_id, p.code) for p in problems] == [
+        ("a", "unknown_code"),
+        ("b", "unknown_code"),
+        ("b", "unknown_code"),
+        ("b", "group_in_two_splits"),
+        ("c", "unknown_code"),
+        ("d", "bad_cell"),
+    ]
+    assert write_fixed(manifest, problems, tmp_path / "fixed.csv") == (1, 3)
+    assert "a,a.wav,A,G,1,male,pcr_lab_verified" in (tmp_path / "fixed.csv").read_text()
+    with pytest.raises(errors.ManifestInvalid, match="Line 5 has more cells"):
+        list(manifest.rows())
+
+
 def test_a_fixed_manifest_is_a_new_file_and_has_no_problem(folder: Path, bundle: Bundle) -> None:
     manifest = Manifest.open(folder)
     before = (folder / "recordings.csv").read_bytes()
