@@ -1,4 +1,4 @@
-"""A run by ``COUGH_BUNDLE`` was recorded as one of the shipped bundle, which replayed as whatever that says."""
+"""A run by ``COUGH_BUNDLE`` was recorded as one of the shipped bundle, and that one followed the variable."""
 
 from __future__ import annotations
 
