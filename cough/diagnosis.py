@@ -35,16 +35,22 @@ class Voter:
         self._input = self._session.get_inputs()[0].name
         self.window = round((spec.window_s or 0) * SAMPLE_RATE_HZ)
         size = bundle.spec.encoder.embedding_size if spec.hears == "embeddings" else self.window
-        probe = np.zeros((1, size or SAMPLE_RATE_HZ), np.float32)
+        # Recordings come in any length.
+        sizes = (size,) if size else (SAMPLE_RATE_HZ, round(2.4 * SAMPLE_RATE_HZ))
+        noise = np.random.default_rng(0).uniform(-0.5, 0.5, max(sizes)).astype(np.float32)
+        probes = [probe for n in sizes for probe in (np.zeros((1, n), np.float32), noise[None, :n])]
         try:
-            given = self._run(probe)
+            given = [self._run(probe) for probe in probes]
+        except errors.BundleIncompatible:
+            raise
         except Exception as error:  # ONNX Runtime raises half a dozen unrelated types
             raise errors.BundleIncompatible(f"{spec.file} does not take {spec.hears}.") from error
-        if given.shape != (1, n_classes):
+        shape = given[0].shape
+        if shape != (1, n_classes):
             raise errors.BundleIncompatible(
-                f"{spec.file} gives shape {given.shape}, not (1, {n_classes}): a probability for each class."
+                f"{spec.file} gives shape {shape}, not (1, {n_classes}): a probability for each class."
             )
-        if not (np.isfinite(given).all() and abs(float(given.sum()) - 1) < 1e-3 and given.min() >= 0):
+        if not all(abs(float(p.sum()) - 1) < 1e-3 and p.min() >= 0 for p in given):  # NaN does neither
             raise errors.BundleIncompatible(f"{spec.file} gives no probabilities that add up to 1.")
 
     def vote(self, samples: Float32, events: Sequence[CoughEvent], embeddings: Float32) -> Float64:
@@ -60,6 +66,8 @@ class Voter:
 
     def _run(self, inputs: Float32) -> Float32:
         out: Float32 = self._session.run(None, {self._input: inputs})[0]
+        if not np.isfinite(out).all():
+            raise errors.BundleIncompatible(f"{self.spec.file} gives something that is no number.")
         return out
 
 

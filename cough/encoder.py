@@ -17,7 +17,7 @@ class Encoder:
 
     Raises
     ------
-    BundleIncompatible : the graph is not (batch, window) -> (batch, embedding_size)
+    BundleIncompatible : the graph is not (batch, window) -> (batch, embedding_size), rows of unit length
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -49,17 +49,21 @@ class Encoder:
         return row
 
     def _check_shape(self) -> None:
+        noise = np.random.default_rng(0).uniform(-0.5, 0.5, self.window).astype(np.float32)
         try:
-            shape = self._run(np.zeros(self.window, np.float32)).shape
+            rows = [self._run(probe) for probe in (np.zeros(self.window, np.float32), noise)]
         except Exception as error:  # ONNX Runtime raises half a dozen unrelated types
             raise errors.BundleIncompatible(
                 f"{self.spec.file} does not take windows of {self.window} samples."
             ) from error
+        shape = rows[0].shape
         if shape != (self.spec.embedding_size,):
             raise errors.BundleIncompatible(
                 f"{self.spec.file} gives embeddings of shape {shape}, "
                 f"not ({self.spec.embedding_size},) as stated."
             )
+        if not all(abs(float(np.linalg.norm(row)) - 1) < 1e-3 for row in rows):  # NaN is not, either
+            raise errors.BundleIncompatible(f"{self.spec.file} gives embeddings that are not of unit length.")
 
 
 def cut_window(samples: Float32, event: CoughEvent, window: int) -> Float32:

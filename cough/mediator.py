@@ -27,7 +27,8 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from cough.bundle import ABSTAIN, ConditionSpec, Evidence, MediatorSpec
-from cough.symptoms import SymptomAnswer
+from cough.symptoms import SymptomAnswer, probability_of
+from cough.symptoms import predictive_values as bayes
 
 Float64: TypeAlias = npt.NDArray[np.float64]
 Band: TypeAlias = Literal["telephone", "wide"]
@@ -72,8 +73,9 @@ class PredictiveValues(_Answer):
     """Of a call at one half, at the caller's prevalence, by the evidence's sensitivity and specificity."""
 
     prevalence: float
-    positive: float
-    negative: float
+    positive: float | None
+    """None where nobody would be called so."""
+    negative: float | None
 
 
 class FusedAnswer(_Answer):
@@ -255,7 +257,7 @@ def fuse(spec: ConditionSpec, sound: float, symptoms: SymptomAnswer | None) -> F
     moved = _logit(sound) - _logit(spec.base_rate) if spec.answers else 0.0
     log_odds = _logit(symptoms.probability) + moved
     return FusedAnswer(
-        probability=1 / (1 + math.exp(-log_odds)),
+        probability=probability_of(log_odds),
         prevalence=symptoms.prevalence,
         sound_counts=spec.answers,
         assumes=ASSUMPTION,
@@ -276,12 +278,8 @@ def predictive_values(evidence: Evidence, prevalence: float | None) -> Predictiv
     sensitivity, specificity = evidence.sensitivity, evidence.specificity
     if sensitivity is None or specificity is None:
         return None
-    called = sensitivity * prevalence + (1 - specificity) * (1 - prevalence)
-    return PredictiveValues(
-        prevalence=prevalence,
-        positive=sensitivity * prevalence / called if called else 0.0,
-        negative=specificity * (1 - prevalence) / (1 - called) if called < 1 else 0.0,
-    )
+    positive, negative = bayes(sensitivity, specificity, prevalence)
+    return PredictiveValues(prevalence=prevalence, positive=positive, negative=negative)
 
 
 def _by_class(spec: ConditionSpec, probabilities: Float64) -> dict[str, float]:

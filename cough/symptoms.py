@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class _Model(BaseModel):
@@ -61,6 +61,9 @@ class SymptomEvidence(_Model):
     """At a probability of one half."""
     specificity: float
     expected_calibration_error: float
+    """Of people who answered everything."""
+    partly_answered_calibration_error: float | None = None
+    """The same where a random part of the answers is left out."""
     elsewhere: str
     """How far it went on another corpus."""
     caveat: str
@@ -79,6 +82,12 @@ class SymptomSpec(_Model):
     """Share of positives in training; a caller's prevalence takes its place."""
     evidence: SymptomEvidence
 
+    @model_validator(mode="after")
+    def _knows_the_average(self) -> SymptomSpec:
+        if missing := set(self.weights) - set(self.averages):
+            raise ValueError(f"averages lack {', '.join(sorted(missing))}")
+        return self
+
 
 class SymptomAnswer(_Model):
     """What the answers alone say about one condition."""
@@ -88,9 +97,10 @@ class SymptomAnswer(_Model):
     prevalence: float
     contributions: dict[str, float]
     """Log-odds that each answer added, largest first; what was not answered is not here."""
-    positive_predictive_value: float
-    """Of a call at one half, at this prevalence, by the evidence's sensitivity and specificity."""
-    negative_predictive_value: float
+    positive_predictive_value: float | None
+    """Of a call at one half, at this prevalence, by the evidence's sensitivity and specificity; None where
+    there would be no such call."""
+    negative_predictive_value: float | None
     evidence: SymptomEvidence
 
 
@@ -119,15 +129,35 @@ def answer(
     rate = spec.base_rate if prevalence is None else prevalence
     log_odds = spec.intercept + sum(added.values()) + _logit(rate) - _logit(spec.base_rate)
     e = spec.evidence
-    called = e.sensitivity * rate + (1 - e.specificity) * (1 - rate)
+    positive, negative = predictive_values(e.sensitivity, e.specificity, rate)
     return SymptomAnswer(
-        probability=1 / (1 + math.exp(-log_odds)),
+        probability=probability_of(log_odds),
         prevalence=rate,
         contributions=dict(sorted(added.items(), key=lambda item: -abs(item[1]))),
-        positive_predictive_value=e.sensitivity * rate / called,
-        negative_predictive_value=e.specificity * (1 - rate) / (1 - called),
+        positive_predictive_value=positive,
+        negative_predictive_value=negative,
         evidence=e,
     )
+
+
+def predictive_values(
+    sensitivity: float, specificity: float, prevalence: float
+) -> tuple[float | None, float | None]:
+    """Positive and negative predictive value by Bayes' rule; None where nobody would be called so."""
+    true, false = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
+    spared, missed = specificity * (1 - prevalence), (1 - sensitivity) * prevalence
+    return (
+        true / (true + false) if true + false else None,
+        spared / (spared + missed) if spared + missed else None,
+    )
+
+
+def probability_of(log_odds: float) -> float:
+    """Of any log-odds, however far out."""
+    if log_odds >= 0:
+        return 1 / (1 + math.exp(-log_odds))
+    odds = math.exp(log_odds)
+    return odds / (1 + odds)
 
 
 def _logit(p: float) -> float:

@@ -30,6 +30,7 @@ import numpy as np
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import track
+from scipy.stats import binom
 from sklearn.base import ClassifierMixin
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -48,15 +49,26 @@ from cough.bundle import (
     load_bundle,
 )
 from cough.evaluation.metrics import expected_calibration_error, group_bootstrap, sensitivity, specificity
+from cough.evaluation.resampling import MIN_A_CLASS
 from cough.heard import read_heard, write_heard
 from cough.manifest import Manifest
 from cough.mediator import pool, prediction_set
 from cough.symptoms import SymptomSpec
 from training.card import write_card
 from training.corpus import corpus_path
-from training.recordings import WINDOW, ConditionConfig, Recordings, collect
-from training.stages import code_version
-from training.voters import calibrate, cross_logits, log_softmax, macro_auroc, voter_kinds
+from training.recordings import WINDOW, ConditionConfig, Recordings, check_apart, collect
+from training.stages import check_replaceable, code_version
+from training.voters import (
+    calibrate,
+    conformal_quantiles,
+    cross_logits,
+    log_softmax,
+    macro_auroc,
+    voter_kinds,
+)
+
+CONTRADICTED = 0.025
+"""Share of samples in which sets of the stated coverage would hold the truth as seldom as they do."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +106,12 @@ def read_condition(path: Path) -> ConditionConfig:
 
     Raises
     ------
-    ManifestInvalid : the file does not describe a condition
+    ManifestInvalid : the file cannot be read, or does not describe a condition
     """
     try:
         return ConditionConfig.model_validate(tomllib.loads(path.read_text()))
+    except OSError as error:
+        raise errors.ManifestInvalid(f"{path} cannot be read: {error.strerror}.") from error
     except (ValidationError, tomllib.TOMLDecodeError) as error:
         raise errors.ManifestInvalid(f"{path} does not describe a condition: {error}") from error
 
@@ -115,9 +129,10 @@ def train_condition(
     Raises
     ------
     ManifestInvalid : the test fold, or the training folds but the last, lack a class; fewer than three
-        training folds
+        training folds; somebody, or one sound, in two folds
     """
     n = len(config.classes)
+    check_apart(data, config.name)
     tested = data.folds == config.test_fold
     train, test = data.pick(~tested), data.pick(tested)
     if len(np.unique(train.folds)) < 3:
@@ -193,7 +208,8 @@ def train_condition(
     )
     evidence = _evidence(judged, judged.mediator, config)
     margin = _margin(out_of_fold, out_of_fold.mediator, config.seed)
-    answers = margin[0] > 0 and evidence.auroc > evidence.level_only_auroc
+    bands = tuple(band for band in config.bands if _is_judged(test, inside, band, config))
+    answers = margin[0] > 0 and evidence.auroc > evidence.level_only_auroc and bool(bands)
     spec = ConditionSpec(
         name=config.name,
         title=config.title,
@@ -213,9 +229,9 @@ def train_condition(
         ),
         mediator=mediator,
         base_rate=round(float((train.labels > 0).mean()), 6),
-        bands=config.bands,
+        bands=bands,
         answers=answers,
-        policy=_policy(config, margin, answers=answers),
+        policy=_policy(config, bands, margin, answers=answers),
         evidence=evidence,
         symptoms=symptoms,
     )
@@ -285,23 +301,27 @@ def write_bundle(bundle: Bundle, out: Path) -> None:
     partial.replace(out)
 
 
-def conformal_quantiles(probability: np.ndarray, labels: np.ndarray, *, coverage: float) -> tuple[float, ...]:
-    """Per-class split-conformal quantile of 1 - p(true class); (n, n_classes) -> (n_classes,).
-
-    The ceil((n + 1) coverage)-th smallest of n scores; 1 where n is too small for the coverage.
-    """
-    quantiles = []
-    for label in range(probability.shape[1]):
-        scores = np.sort(1 - probability[labels == label, label])
-        rank = int(np.ceil((len(scores) + 1) * coverage))
-        quantiles.append(float(np.clip(scores[rank - 1], 0, 1)) if rank <= len(scores) else 1.0)
-    return tuple(quantiles)
+def _is_judged(test: Recordings, inside: np.ndarray, band: str, config: ConditionConfig) -> bool:
+    """Whether the test fold has enough people of a band, and its sets hold the truth as often as stated."""
+    here = test.bands == band
+    people = [len(np.unique(test.groups[here & (test.labels == c)])) for c in range(len(config.classes))]
+    if min(people) < MIN_A_CLASS:
+        return False
+    return bool(binom.cdf(inside[here].sum(), here.sum(), config.coverage) >= CONTRADICTED)
 
 
-def _policy(config: ConditionConfig, margin: tuple[float, float], *, answers: bool) -> str:
+def _policy(
+    config: ConditionConfig, bands: tuple[str, ...], margin: tuple[float, float], *, answers: bool
+) -> str:
+    unjudged = " and ".join(band for band in config.bands if band not in bands)
     return (
-        f"Answers only {' or '.join(config.bands)}-band recordings with a single class in the conformal set "
-        "that every voter names, and only if the lower 95 % group-bootstrap bound of (AUROC - level-only "
+        (
+            f"Of the {unjudged} band the test fold has too little, or contradicts the sets. "
+            if unjudged
+            else ""
+        )
+        + f"Answers only {' or '.join(bands) or 'no'}-band recordings with a single class in the conformal "
+        "set that every voter names, and only if the lower 95 % group-bootstrap bound of (AUROC - level-only "
         "AUROC), out of fold on the training folds, is above 0 and the test fold does not contradict it. "
         f"Measured out of fold: {margin[0]} to {margin[1]}; so it "
         f"{'answers' if answers else 'always abstains'}."
@@ -403,6 +423,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="may be --bundle itself")
     arguments = parser.parse_args()
     try:
+        check_replaceable(arguments.out)
         config = read_condition(arguments.config)
         bundle = load_bundle(arguments.bundle)
         manifest = Manifest.open(arguments.manifest)

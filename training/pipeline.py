@@ -31,7 +31,7 @@ import numpy as np
 from cough import errors
 from cough.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
 from training import distributed
-from training.assemble import Parts, TrainedGate, assemble
+from training.assemble import COVID19, Parts, TrainedGate, assemble
 from training.card import write_card
 from training.config import TrainingConfig, read_config
 from training.corpus import Corpus, Teacher, corpus_path
@@ -46,6 +46,7 @@ from training.networks import unfold_encoder
 from training.parts import deal, usable
 from training.stages import (
     PROJECT,
+    check_replaceable,
     code_version,
     epochs_s,
     load_weights,
@@ -217,8 +218,10 @@ def train(
     Raises
     ------
     LayoutUnknown : a folder that is no prepared corpus
+    OutputUnwritable : ``out`` cannot be written, or holds something that is no bundle
     CorpusTooSmall : too few coughs or other sounds to train and test on
     """
+    check_replaceable(out)
     corpus = read_corpora(corpus_roots)
     teacher = read_teacher(corpus)
     deal(corpus, config)
@@ -255,6 +258,11 @@ def train(
         "data": corpus.data_hash,
         "made_from": made_from,
         "source": source_hash(_EVERY_MODULE),
+        "condition": hashlib.sha256(COVID19.read_bytes()).hexdigest(),
+        "tables": {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted((corpus.root / "metadata").glob("*.csv"))
+        },
     }
     folder = run_stage(
         cache,

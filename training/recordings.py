@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from rich.console import Console
 from rich.progress import track
 
@@ -27,6 +27,8 @@ from cough.manifest import UNKNOWN, Manifest
 from cough.quality import assess
 from training.corpora.form import fold_of
 
+TAKEN = frozenset({"gate", "encoder", "training", "quality"})
+"""Names of other figures in a bundle."""
 WINDOW = SAMPLE_RATE_HZ
 """Samples that a voter which hears coughs is given of each: one second."""
 
@@ -37,6 +39,7 @@ class ConditionConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    """Also that of its figures in the bundle, where some names are taken."""
     title: str
     classes: tuple[str, ...] = Field(min_length=2)
     """The first is the one without the condition."""
@@ -52,6 +55,12 @@ class ConditionConfig(BaseModel):
     coverage: float = Field(default=0.9, gt=0, lt=1)
     network_epochs: int = Field(default=8, ge=1)
     seed: int = 20201
+
+    @model_validator(mode="after")
+    def _has_a_name_of_its_own(self) -> ConditionConfig:
+        if self.name in TAKEN:
+            raise ValueError(f"a condition cannot be called {self.name}")
+        return self
 
 
 @dataclass(frozen=True)
@@ -136,7 +145,7 @@ def collect(manifest: Manifest, config: ConditionConfig, bundle: Bundle) -> Reco
             "labels": config.classes.index(row.columns[config.column]),
             "folds": recording.split or str(fold_of(group)),
             "groups": group,
-            "bands": assess(waveform, events).band,
+            "bands": assess(waveform, events).band or "unknown",
             "fingerprints": fingerprint(waveform.samples),
         }
         for name, value in facts.items():
@@ -149,3 +158,22 @@ def collect(manifest: Manifest, config: ConditionConfig, bundle: Bundle) -> Reco
         windows=tuple(windows_),  # type: ignore[arg-type]
         left_out=left_out,
     )
+
+
+def check_apart(data: Recordings, name: str) -> None:
+    """Refuse what would be learnt on one side of a split and judged on the other.
+
+    Raises
+    ------
+    ManifestInvalid : a group, or a sound, in two folds
+    """
+    for kind, marks in (("group", data.groups), ("sound", data.fingerprints)):
+        folds: dict[str, set[str]] = {}
+        for mark, fold in zip(marks.tolist(), data.folds.tolist(), strict=True):
+            folds.setdefault(mark, set()).add(fold)
+        torn = sorted(mark for mark, where in folds.items() if len(where) > 1)
+        if torn:
+            ids = data.ids[data.fingerprints == torn[0]].tolist() if kind == "sound" else [torn[0]]
+            raise errors.ManifestInvalid(
+                f"{len(torn)} {kind}s of {name} are in two folds, {' and '.join(map(str, ids))} for one."
+            )

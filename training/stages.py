@@ -18,9 +18,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from cough import errors
+from cough.bundle import MANIFEST
 from training import distributed
 
 PROJECT = Path(__file__).resolve().parents[1]
+_AS_IMPORTED = {
+    ".".join(path.relative_to(PROJECT).with_suffix("").parts): path.read_bytes()
+    for folder in ("cough", "training")
+    for path in sorted((PROJECT / folder).rglob("*.py"))
+}
+"""Read when a run begins: it goes on with this code, whatever is edited meanwhile."""
 
 
 def run_stage(
@@ -56,6 +64,22 @@ def run_stage(
     return folder
 
 
+def check_replaceable(out: Path) -> None:
+    """Refuse, before hours of work, a place for a bundle that cannot be written or holds something else.
+
+    Raises
+    ------
+    OutputUnwritable : see above
+    """
+    if out.exists() and not (out / MANIFEST).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise errors.OutputUnwritable(f"{out} holds something that is no bundle: choose another place.")
+    if out.resolve() == Path.cwd():
+        raise errors.OutputUnwritable("The working folder itself cannot be replaced by a bundle.")
+    there = next(parent for parent in out.resolve().parents if parent.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise errors.OutputUnwritable(f"{there} cannot be written.")
+
+
 def stage_folder(cache: Path, name: str, inputs: dict[str, Any]) -> Path:
     """Where a stage with these inputs is kept."""
     text = json.dumps(inputs, sort_keys=True)
@@ -72,7 +96,7 @@ def source_hash(modules: Iterable[str]) -> str:
     """sha256 over the source of these modules, named like ``training.gate``."""
     digest = hashlib.sha256()
     for module in sorted(modules):
-        digest.update((PROJECT / (module.replace(".", "/") + ".py")).read_bytes())
+        digest.update(_AS_IMPORTED[module])
     return digest.hexdigest()
 
 

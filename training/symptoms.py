@@ -2,11 +2,15 @@
 
     python -m training.symptoms --bundle cough/models/default   # train, judge, write into the bundle
 
-Coswara (Bhattacharya et al. 2023, CC BY 4.0): one row a participant. Its app asked everybody the same
-list and a blank is a box that was not ticked, so a blank trains as "no". A blank age or sex trains as the
-average. Rows whose status is recovered or under validation are left out. People chose to take part and to
-say that they were positive; the sets of healthy and ill were gathered at different times, so part of what
-symptoms tell here is who was asked when.
+Coswara (Bhattacharya et al. 2023, CC BY 4.0): one row a participant. A blank is a box that was not
+ticked, so a blank trains as "no", but only where the box was there: in the first months nearly nobody
+ticked half of the list (of 1,051 people two loss of smell, none fatigue), and three of those people were
+positive, so that "not asked" would have meant "healthy". Rows before August 2020 are left out; diarrhoea
+counts as asked from its first tick. What was not asked, and a blank age or sex, trains as the average.
+So that a person who answers a few questions is not judged as the average person who answered all, every
+row is learnt from several times with random answers left out. Rows whose status is recovered or under
+validation are left out, too. People chose to take part and to say that they were positive; the sets of
+healthy and ill were gathered at different times, so part of what symptoms tell here is who was asked when.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ from cough.evaluation.metrics import (
 )
 from cough.evaluation.published import COSWARA_NEGATIVE
 from cough.symptoms import SymptomEvidence, SymptomSpec
+from training.card import write_card
 from training.corpus import corpus_path
 
 SEED = 20_201
@@ -47,8 +52,15 @@ COSWARA = {
     "other_lung_disease": "cld",
 }
 """Our name -> the column."""
+ASKED_FROM = "2020-08-01"
+"""The first day from which the list is taken to be whole, but for ``ASKED_LATER``."""
+ASKED_LATER = {"diarrhoea": "2020-10-31"}
+"""The day of the first tick."""
+PARTLY_ANSWERED = 8
+"""How often a row is learnt from with answers left out, each time another share of them."""
 CAVEAT = (
-    "Self-selected participants; healthy and ill people were gathered at different times, and the date "
+    "Self-selected participants, from August 2020 on, when the whole list was asked; healthy and ill people "
+    "were gathered at different times, and the date "
     "alone tells the status in this table with an AUROC of 0.93."
 )
 
@@ -64,10 +76,13 @@ def train_symptoms(metadata: Path) -> SymptomSpec:
     names = list(features)
     averages = features.mean()
     centred = (features - averages).fillna(0.0).to_numpy()
-    probability = np.zeros(len(labels))
+    partly = _some_left_out(centred, np.random.default_rng([SEED, 1]))
+    probability, from_part = np.zeros(len(labels)), np.zeros(len(labels))
     for train, test in StratifiedKFold(5, shuffle=True, random_state=SEED).split(centred, labels):
-        probability[test] = _model().fit(centred[train], labels[train]).predict_proba(centred[test])[:, 1]
-    model = _model().fit(centred, labels)
+        model = _fitted(centred[train], labels[train])
+        probability[test] = model.predict_proba(centred[test])[:, 1]
+        from_part[test] = model.predict_proba(partly[test])[:, 1]
+    model = _fitted(centred, labels)
     weights = dict(zip(names, model.coef_[0], strict=True))
     people = [str(i) for i in range(len(labels))]
     low, high = group_bootstrap(lambda r: auroc(labels[r], probability[r]), people, seed=SEED)
@@ -80,6 +95,7 @@ def train_symptoms(metadata: Path) -> SymptomSpec:
         sensitivity=round(sensitivity(labels, probability, threshold=0.5), 4),
         specificity=round(specificity(labels, probability, threshold=0.5), 4),
         expected_calibration_error=round(expected_calibration_error(labels, probability), 4),
+        partly_answered_calibration_error=round(expected_calibration_error(labels, from_part), 4),
         elsewhere=_on_coughvid(metadata / "coughvid_v1_metadata.csv", weights, averages),
         caveat=CAVEAT,
     )
@@ -93,12 +109,23 @@ def train_symptoms(metadata: Path) -> SymptomSpec:
     )
 
 
-def _model() -> LogisticRegression:
-    return LogisticRegression(C=1.0, max_iter=2_000)
+def _fitted(centred: np.ndarray, labels: np.ndarray) -> LogisticRegression:
+    """A model of rows (n, n_answers) that are whole once and ``PARTLY_ANSWERED`` times not."""
+    random = np.random.default_rng([SEED, 2])
+    rows = [centred, *(_some_left_out(centred, random) for _ in range(PARTLY_ANSWERED))]
+    model = LogisticRegression(C=1.0, max_iter=2_000)
+    return model.fit(np.concatenate(rows), np.tile(labels, len(rows)))
+
+
+def _some_left_out(centred: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Rows of which a share, drawn for each, is the average (0)."""
+    share = random.random((len(centred), 1))
+    return np.asarray(centred * (random.random(centred.shape) >= share))
 
 
 def _coswara(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
     table = pd.read_csv(path)
+    table = table[table["record_date"] >= ASKED_FROM]
     positive = table["covid_status"].str.startswith("positive")
     table = table[positive | table["covid_status"].isin(COSWARA_NEGATIVE)]
     labels = table["covid_status"].str.startswith("positive").to_numpy(float)
@@ -106,6 +133,8 @@ def _coswara(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
         name: table[column].astype("string").str.lower().isin(["true", "y", "1"]).astype(float)
         for name, column in COSWARA.items()
     }
+    for name, day in ASKED_LATER.items():
+        ticked[name] = ticked[name].where(table["record_date"] >= day)
     age = pd.to_numeric(table["a"], errors="coerce")
     sex = table["g"].str.lower().map({"male": 1.0, "female": 0.0})
     return pd.DataFrame({"age": age.where(age.between(1, 110)) / 10, "sex": sex, **ticked}), labels
@@ -145,6 +174,11 @@ def main() -> None:
     arguments = parser.parse_args()
     spec = train_symptoms(arguments.metadata)
     loaded = load_bundle(arguments.bundle)
+    known = [c.name for c in loaded.spec.conditions]
+    if arguments.condition not in known:
+        parser.error(
+            f"the bundle has no condition {arguments.condition}; it has {', '.join(known) or 'none'}"
+        )
     conditions = tuple(
         c.model_copy(update={"symptoms": spec}) if c.name == arguments.condition else c
         for c in loaded.spec.conditions
@@ -156,6 +190,7 @@ def main() -> None:
     partial.write_text(text + "\n")
     partial.replace(arguments.bundle / MANIFEST)
     load_bundle(arguments.bundle)
+    write_card(arguments.bundle)
     print(spec.model_dump_json(indent=1))
 
 

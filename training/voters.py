@@ -107,6 +107,19 @@ def calibrate(logits: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray
     return (slope, shifts) if slope > 0 else (0.0, rates - rates[0])
 
 
+def conformal_quantiles(probability: np.ndarray, labels: np.ndarray, *, coverage: float) -> tuple[float, ...]:
+    """Per-class split-conformal quantile of 1 - p(true class); (n, n_classes) -> (n_classes,).
+
+    The ceil((n + 1) coverage)-th smallest of n scores; 1 where n is too small for the coverage.
+    """
+    quantiles = []
+    for label in range(probability.shape[1]):
+        scores = np.sort(1 - probability[labels == label, label])
+        rank = int(np.ceil((len(scores) + 1) * coverage))
+        quantiles.append(float(np.clip(scores[rank - 1], 0, 1)) if rank <= len(scores) else 1.0)
+    return tuple(quantiles)
+
+
 def log_softmax(z: np.ndarray) -> np.ndarray:
     """Over the last axis."""
     z = z - z.max(axis=-1, keepdims=True)

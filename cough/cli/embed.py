@@ -55,7 +55,8 @@ def embed(
             for event, vector in zip(events, screener.encoder.embed(samples, events), strict=True):
                 rows.append(
                     {
-                        "file": str(path),
+                        # A name that is not UTF-8 fits no table.
+                        "file": str(path).encode("utf-8", "backslashreplace").decode(),
                         "start_s": event.start_s,
                         "end_s": event.end_s,
                         "score": None if windows else event.score,

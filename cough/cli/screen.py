@@ -82,7 +82,8 @@ def _answers(said: list[str]) -> SymptomAnswers | None:
         if name not in SymptomAnswers.model_fields:
             known = ", ".join(SymptomAnswers.model_fields)
             raise typer.BadParameter(f"there is no {name!r}; there is {known}", param_hint="--symptom")
-        values[name] = value if name == "sex" else int(value) if value.isdecimal() else _YES.get(value, value)
+        is_number = value.isdecimal() and len(value) < 10  # int() refuses thousands of digits
+        values[name] = value if name == "sex" else int(value) if is_number else _YES.get(value, value)
     try:
         return SymptomAnswers.model_validate(values, strict=True) if values else None
     except ValidationError as error:
@@ -102,6 +103,10 @@ def _show(path: Path, result: ScreeningResult, json_lines: bool) -> None:
         common.emit(json.dumps(body))
     else:
         common.emit(verdict(path.name, result))
+
+
+def _ratio(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.2f}"
 
 
 def _check_plot(target: Path, source: Path) -> None:
@@ -151,7 +156,7 @@ def verdict(name: str, result: ScreeningResult) -> str:
             values = condition.predictive_values
             lines.append(
                 f"    at prevalence {values.prevalence:.2f} a call at one half would have PPV "
-                f"{values.positive:.2f}, NPV {values.negative:.2f}"
+                f"{_ratio(values.positive)}, NPV {_ratio(values.negative)}"
             )
         if condition.symptoms is not None:
             said = condition.symptoms

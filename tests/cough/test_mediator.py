@@ -154,7 +154,7 @@ def test_sound_and_symptoms_together(spec: ConditionSpec) -> None:
 
 def test_a_set_by_these_quantiles_covers_as_promised() -> None:
     """Split-conformal sets over many draws of calibration and test people, three classes."""
-    from training.condition import conformal_quantiles
+    from training.voters import conformal_quantiles
 
     random = np.random.default_rng(0)
     covered: dict[int, list[float]] = {0: [], 1: [], 2: []}

@@ -20,9 +20,9 @@ from cough.bundle import Bundle, load_bundle
 from cough.manifest import Manifest
 from cough.screener import Screener
 from training import condition, synth
-from training.condition import conformal_quantiles, read_condition, train_condition, with_condition
+from training.condition import read_condition, train_condition, with_condition
 from training.recordings import ConditionConfig, Recordings, collect
-from training.voters import calibrate, log_softmax, macro_auroc
+from training.voters import calibrate, conformal_quantiles, log_softmax, macro_auroc
 
 CLASSES = ("healthy", "asthma", "pertussis")
 TOML = """
@@ -162,6 +162,54 @@ def test_only_what_beats_levels_may_answer(
     assert ("always abstains" in trained.spec.policy) is not answers
     if answers:
         assert trained.spec.evidence.auroc > 0.9 > 0.65 > trained.spec.evidence.level_only_auroc
+
+
+def test_people_in_two_folds_are_refused(bundle: Bundle) -> None:
+    """Who is heard would pass for what they have: such takes gave 0.70 without any signal."""
+    data = made(signal=0.0, level_signal=0.0, bundle=bundle)
+    torn = data.folds.copy()
+    torn[1] = str(int(torn[0]) % 5 + 1)
+    with pytest.raises(errors.ManifestInvalid, match=r"1 groups .* in two folds, person 0"):
+        train_condition(CONFIG, dataclasses.replace(data, folds=torn), bundle)
+    same = data.fingerprints.copy()
+    other = int(np.flatnonzero(data.folds != data.folds[0])[0])
+    same[other] = same[0]
+    with pytest.raises(errors.ManifestInvalid, match=rf"1 sounds .* 0 and {other}"):
+        train_condition(CONFIG, dataclasses.replace(data, fingerprints=same), bundle)
+
+
+def test_a_band_that_nobody_judged_is_not_answered(bundle: Bundle) -> None:
+    both = CONFIG.model_copy(update={"bands": ("telephone", "wide")})
+    data = made(signal=1.0, level_signal=0.0, bundle=bundle)
+    trained = train_condition(both, data, bundle)
+    assert trained.spec.bands == ("telephone",)
+    assert "Of the wide band the test fold has too little" in trained.spec.policy
+    nowhere = dataclasses.replace(data, bands=np.full(len(data), "unknown"))
+    abstains = train_condition(both, nowhere, bundle)
+    assert (abstains.spec.bands, abstains.spec.answers) == ((), False)
+
+
+def test_the_place_for_a_bundle_is_looked_at_before_anything_is_trained(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("years of work")
+    config = config_of(tmp_path, "embedding")
+    for out, path, why in (
+        (precious, config, "no bundle"),
+        (precious / "thesis.txt" / "below", config, "cannot be written"),
+        (tmp_path / "new", tmp_path / "nope.toml", "cannot be read"),
+    ):
+        command = ["condition", "--config", str(path), "--manifest", str(corpus), "--out", str(out)]
+        monkeypatch.setattr(sys, "argv", command)
+        with pytest.raises(SystemExit) as ended:
+            condition.main()
+        assert ended.value.code == 1
+        assert why in capsys.readouterr().err
+    assert (precious / "thesis.txt").read_text() == "years of work"
+    with pytest.raises(ValueError, match="cannot be called gate"):
+        ConditionConfig.model_validate(CONFIG.model_dump() | {"name": "gate"})
 
 
 def test_what_ships_learnt_no_class_of_the_fold_that_gives_the_quantiles(bundle: Bundle) -> None:
