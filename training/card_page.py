@@ -67,8 +67,8 @@ def _why(facts: dict[str, Any], name: str) -> str:
     if margin is None:
         return ""
     return (
-        ", because the sound of the cough was not shown to tell more than how loud, long and bright the "
-        f"recording is (AUROC minus that of levels, out of fold: {margin[0]} to {margin[1]}, 95 %)"
+        ", because what its voters hear in the cough was not shown to tell more than how loud, long and "
+        f"bright the recording is (AUROC minus that of levels, out of fold: {margin[0]} to {margin[1]}, 95 %)"
     )
 
 

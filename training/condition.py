@@ -73,7 +73,11 @@ CONTRADICTED = 0.025
 
 @dataclass(frozen=True)
 class Judged:
-    """Probabilities for rows that no model behind them has seen."""
+    """Probabilities for rows that no model behind them has seen.
+
+    Calibration apart: slopes and shifts of those out of fold were fitted to the same rows, which ranks do not
+    depend on, but calibration error, sensitivity and specificity do.
+    """
 
     data: Recordings
     voters: dict[str, np.ndarray]

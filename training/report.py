@@ -233,9 +233,9 @@ def verdict(condition: Condition) -> str:
     if condition.spec.answers:
         return "The cough tells more than its level, length and brightness do; the condition answers."
     return (
-        "On these recordings the sound of the cough is not shown to tell more than how loud, long and "
-        f"bright the recording is (difference in AUROC {margin[0]} to {margin[1]}), so the condition always "
-        "abstains."
+        "On these recordings what the voters hear in the cough is not shown to tell more than how loud, long "
+        f"and bright the recording is (difference in AUROC {margin[0]} to {margin[1]}), so the condition "
+        "always abstains."
     )
 
 
