@@ -30,6 +30,8 @@ Folds = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
 """(train rows, test rows) of each fold."""
 N_FOLDS = 5
 MISSING = "missing answers"
+TOGETHER = "all of these together"
+"""A score that is no more than the sum of two shortcuts beats each of them."""
 NAMES = ("levels", *GROUPS, MISSING)
 
 
@@ -74,16 +76,22 @@ def time_folds(days: Float, subjects: npt.ArrayLike) -> Folds:
 def comparators(
     frame: pd.DataFrame, labels: Float, folds: Folds, *, seed: int, names: tuple[str, ...] = NAMES
 ) -> Iterator[Comparator]:
-    """Every comparator of these names whose columns are here.
+    """Every comparator of these names whose columns are here, and, of several, all of them together.
 
     Parameters
     ----------
     frame : as ``table.join`` makes it, boxes that were left blank answered (``table.answers``)
     """
+    found = []
     for name in names:
         table = _blanks(frame) if name == MISSING else features(frame, name)
         if table is not None:
             yield Comparator(name, tuple(table.columns), out_of_fold(table, labels, folds, seed=seed))
+            if name != MISSING:
+                found.append(table)
+    if len(found) > 1:
+        table = pd.concat(found, axis=1)
+        yield Comparator(TOGETHER, tuple(table.columns), out_of_fold(table, labels, folds, seed=seed))
 
 
 def out_of_fold(table: pd.DataFrame, labels: Float, folds: Folds, *, seed: int) -> Float:

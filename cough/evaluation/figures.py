@@ -205,7 +205,7 @@ def _decision(axes: Axes, audio: dict[str, Any]) -> None:
 def _abstaining(axes: Axes, audio: dict[str, Any]) -> None:
     points = audio["abstaining"]
     _band(axes, [p["answered"] for p in points], [p["accuracy"] for p in points], marker="o", color=AUDIO)
-    axes.set(xlabel="share answered", ylabel="accuracy", xlim=(0, 1.05), ylim=(0.4, 1.02))
+    axes.set(xlabel="share answered", ylabel="accuracy", xlim=(0, 1.05), ylim=(0, 1.02))
 
 
 def _predictive(axes: Axes, audio: dict[str, Any]) -> None:

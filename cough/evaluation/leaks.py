@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from cough import errors
@@ -37,20 +39,39 @@ class Known:
         return cls(subjects, sounds)
 
 
-def looked_for(rows: pd.DataFrame, known: Known | None) -> bool:
-    """Whether anything is known about what the score was trained on."""
-    return known is not None or ("in_training" in rows and bool(rows["in_training"].notna().any()))
+@dataclass(frozen=True)
+class LookedFor:
+    """Whether there was anything to find a leak by."""
+
+    people: bool
+    """Known people on both sides."""
+    sounds: bool
+    """The same files: by hash on both sides, or by what the bundle remembers."""
 
 
-def leaks(rows: pd.DataFrame, known: Known | None) -> list[str]:
-    """Subjects of these rows whom the training knew, by name, by the hash of a sound, or by its bundle.
+def looked_for(rows: pd.DataFrame, known: Known | None) -> LookedFor:
+    """What could be compared with what the score was trained on."""
+    known = known or Known()
+    by_hash = bool(known.sounds) and "pcm_sha256" in rows and bool(rows["pcm_sha256"].fillna("").ne("").any())
+    by_bundle = "in_training" in rows and bool(rows["in_training"].notna().any())
+    people = bool(known.subjects) and not rows["subject"].str.startswith(NOBODY).all()
+    return LookedFor(people=people, sounds=by_hash or by_bundle)
+
+
+def met(rows: pd.DataFrame, known: Known | None) -> npt.NDArray[np.bool_]:
+    """(n,) which of these rows the training knew: by name, by the hash of a sound, or by its bundle.
 
     What the bundle was trained on, ``cough batch`` has found by itself (``in_training``).
     """
     known = known or Known()
-    met = rows["subject"].str.removeprefix(NOBODY).isin(known.subjects)
+    here = rows["subject"].str.removeprefix(NOBODY).isin(known.subjects)
     if "pcm_sha256" in rows:
-        met |= rows["pcm_sha256"].isin(known.sounds)
+        here |= rows["pcm_sha256"].isin(known.sounds)
     if "in_training" in rows:
-        met |= rows["in_training"].eq(True)
-    return sorted(set(map(str, rows.loc[met.to_numpy(bool), "subject"])))
+        here |= rows["in_training"].eq(True)
+    return np.asarray(here, bool)
+
+
+def leaks(rows: pd.DataFrame, known: Known | None) -> list[str]:
+    """Subjects of the rows that the training knew."""
+    return sorted(set(map(str, rows.loc[met(rows, known), "subject"])))

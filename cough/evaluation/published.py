@@ -9,8 +9,8 @@ fold, AUROC over all rows.
   symptoms``: age, gender, respiratory condition, fever or muscle pain. ``date and place``: day of the
   upload, latitude, longitude.
 - Coswara: ``positive_*`` against ``healthy``, ``no_resp_illness_exposed`` and
-  ``resp_illness_not_identified``; recovered and under validation left out. ``symptoms``: the fourteen
-  current symptoms and conditions of the questionnaire; a blank is "not ticked". ``date``: the day of
+  ``resp_illness_not_identified``; recovered and under validation left out. ``symptoms``: the nine
+  current symptoms of the questionnaire (``COSWARA_SYMPTOMS``); a blank is "not ticked". ``date``: the day of
   the recording.
 """
 
@@ -27,7 +27,6 @@ from cough.evaluation.metrics import auroc
 
 SEED = 20_201
 COSWARA_SYMPTOMS = ("cold", "cough", "fever", "diarrhoea", "loss_of_smell", "mp", "ftg", "st", "bd")
-COSWARA_CONDITIONS = ("asthma", "cld", "pneumonia", "others_resp", "ht", "diabetes", "ihd")
 COSWARA_NEGATIVE = ("healthy", "no_resp_illness_exposed", "resp_illness_not_identified")
 
 
@@ -52,11 +51,11 @@ def coswara(path: Path) -> dict[str, float]:
     positive = table["covid_status"].str.startswith("positive")
     table = table[positive | table["covid_status"].isin(COSWARA_NEGATIVE)].reset_index(drop=True)
     labels = table["covid_status"].str.startswith("positive").to_numpy(float)
-    ticked = table[[*COSWARA_SYMPTOMS, *COSWARA_CONDITIONS]].apply(
+    ticked = table[list(COSWARA_SYMPTOMS)].apply(
         lambda column: column.astype("string").str.lower().isin(["true", "y", "1", "1.0"]).astype(float)
     )
     return {
-        "symptoms": _without_audio(ticked[list(COSWARA_SYMPTOMS)], labels, table["id"]),
+        "symptoms": _without_audio(ticked, labels, table["id"]),
         "date": _without_audio(pd.DataFrame({"days": _days(table["record_date"])}), labels, table["id"]),
     }
 

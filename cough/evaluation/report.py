@@ -26,7 +26,10 @@ def check_out(out: Path) -> None:
     OutputUnwritable : it is the current folder, or no folder can be made there
     """
     try:
-        if out.exists() and (not out.is_dir() or {p.name for p in out.iterdir()} - {PAGE, SUMMARY, METRICS}):
+        if out.exists() and (
+            not out.is_dir()
+            or {p.name for p in out.iterdir() if not p.name.startswith(".")} - {PAGE, SUMMARY, METRICS}
+        ):
             raise errors.PredictionsInvalid(f"{out} holds other things than a report. Choose another folder.")
         if out.resolve() == Path.cwd().resolve():
             raise errors.OutputUnwritable(
@@ -49,21 +52,27 @@ def write_report(metrics: dict[str, Any], out: Path, *, title: str) -> None:
     PredictionsInvalid, OutputUnwritable : as ``check_out``; or the system refuses
     """
     check_out(out)
-    partial = out.with_name(f".{out.name}.partial{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
+    title = title.encode("utf-8", "replace").decode()
+    texts = {
+        PAGE: render("report.html", metrics, title, list(draw(metrics))),
+        SUMMARY: render("summary.md", metrics, title, []),
+        METRICS: json.dumps(finite(metrics), indent=1, allow_nan=False) + "\n",
+    }
+    made = not out.exists()
+    # Beside their places, so that a folder that cannot be replaced itself, a mounted one, takes them, too.
+    partial = {name: out / f".{name}.partial{os.getpid()}" for name in texts}
     try:
-        partial.mkdir(parents=True)
-        drawings = list(draw(metrics))
-        (partial / PAGE).write_text(render("report.html", metrics, title, drawings))
-        (partial / SUMMARY).write_text(render("summary.md", metrics, title, []))
-        (partial / METRICS).write_text(json.dumps(finite(metrics), indent=1, allow_nan=False) + "\n")
-        if out.exists():
-            shutil.rmtree(out)
-        partial.replace(out)
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            partial[name].write_text(text, encoding="utf-8")
+        for name, path in partial.items():
+            path.replace(out / name)
     except OSError as error:
+        for path in partial.values():
+            path.unlink(missing_ok=True)
+        if made:
+            shutil.rmtree(out, ignore_errors=True)
         raise errors.OutputUnwritable(f"{out} cannot be written: {error.strerror or error}.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def render(template: str, metrics: dict[str, Any], title: str, drawings: list[Drawing]) -> str:

@@ -62,7 +62,7 @@ def sound(y: Float, p: Float, rows: pd.DataFrame, name: str, who: npt.NDArray[An
             "of_answers": point["of_answers"],
         },
         "reaches_who_triage": bool(
-            found["specificity at_90_sensitivity"]["value"] >= WHO_TRIAGE["specificity"]
+            found["specificity at_90_sensitivity"]["low"] >= WHO_TRIAGE["specificity"]
         ),
         "answered": found["answered"],
         "accuracy_of_answers": found["accuracy_of_answers"] if enough(who[answered]) else None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,8 +17,8 @@ import pandas as pd
 
 from cough import errors
 from cough.evaluation import matching
-from cough.evaluation.comparators import MISSING, NAMES, Comparator, comparators, subject_folds
-from cough.evaluation.leaks import Known, leaks, looked_for
+from cough.evaluation.comparators import MISSING, NAMES, TOGETHER, Comparator, comparators, subject_folds
+from cough.evaluation.leaks import Known, leaks, looked_for, met
 from cough.evaluation.metrics import auprc, auroc, expected_calibration_error, holm, precision_recall
 from cough.evaluation.parts import splits, subgroups
 from cough.evaluation.resampling import (
@@ -31,13 +32,15 @@ from cough.evaluation.resampling import (
 )
 from cough.evaluation.sound import roc, sound
 from cough.evaluation.table import GROUPS, NO_EVENT, NOBODY, Table, features, is_constant
-from cough.evaluation.verdict import gate_in_words, judge
+from cough.evaluation.verdict import gate_in_words, judge, not_judged
 
 Float: TypeAlias = npt.NDArray[np.float64]
 Tick: TypeAlias = Callable[[str], None]
 
 BESIDE_GATE = ("levels", "device and channel", "source")
 """What may tell a cough from another sound in a corpus put together from several."""
+MUCH_MISSING = 0.2
+"""Share without a measurement beyond which those who are left may not be those who came."""
 MATCHABLE = ("levels", *GROUPS)
 MATCH_ON = ("levels", "age and sex", "device and channel", "source")
 """Confounders that are matched on where nobody chooses."""
@@ -85,7 +88,7 @@ def evaluate(
         "n_unknown_subjects": int(frame["subject"].str.startswith(NOBODY).sum()),
         "errors": {str(k): int(v) for k, v in frame["error_code"].value_counts().items()},
         "outcomes": {str(k): int(v) for k, v in frame["outcome"].value_counts().items()},
-        "gate": _gate(frame, other),
+        "gate": _gate(frame, other, trained_on),
         "conditions": {
             name: _condition(
                 # The label itself may not stand beside the sound as something that needs no cough.
@@ -105,7 +108,7 @@ def evaluate(
     }
 
 
-def _gate(frame: pd.DataFrame, other: pd.DataFrame | None) -> dict[str, Any] | None:
+def _gate(frame: pd.DataFrame, other: pd.DataFrame | None, trained_on: Known | None) -> dict[str, Any] | None:
     if "event" not in frame:
         return None
     events = frame["event"].fillna("").astype(str)
@@ -117,7 +120,7 @@ def _gate(frame: pd.DataFrame, other: pd.DataFrame | None) -> dict[str, Any] | N
     head: dict[str, Any] = {
         "n_cough": int(y.sum()),
         "n_other": int((1 - y).sum()),
-        "n_in_training": int(rows["in_training"].eq(True).sum()) if "in_training" in rows else None,
+        "n_in_training": _n_met(rows, trained_on),
         "auroc": auroc_interval(y, s, who),
         "auprc": None,
         "expected_calibration_error": None,
@@ -125,7 +128,7 @@ def _gate(frame: pd.DataFrame, other: pd.DataFrame | None) -> dict[str, Any] | N
         "subgroups": subgroups(rows, y, s, who),
         "curve": roc(y, s),
         "precision_recall": precision_recall(y, s),
-        "compared": None if other is None else compare(y, s, _theirs(rows, other, "cough_score"), who),
+        "compared": None if other is None else _compared(y, s, rows, other, "cough_score", who),
         "comparators": [],
     }
     if head["auroc"]:
@@ -176,6 +179,24 @@ def _gate_rates(rows: pd.DataFrame, y: Float, s: Float, who: npt.NDArray[Any]) -
     }
 
 
+def _n_met(rows: pd.DataFrame, trained_on: Known | None) -> int | None:
+    """How many of these the training knew; None where there was nothing to find it by."""
+    looked = looked_for(rows, trained_on)
+    return int(met(rows, trained_on).sum()) if looked.people or looked.sounds else None
+
+
+def _compared(
+    y: Float, s: Float, rows: pd.DataFrame, other: pd.DataFrame, column: str, who: npt.NDArray[Any]
+) -> dict[str, Any]:
+    """The other model on the same rows, and how many of them it was trained on."""
+    theirs = rows[["recording_id"]].merge(other, how="left", on="recording_id")
+    known = theirs["in_training"] if "in_training" in theirs else pd.Series(dtype=object)
+    return {
+        **compare(y, s, _theirs(rows, other, column), who),
+        "n_in_training": int(known.eq(True).sum()) if known.notna().any() else None,
+    }
+
+
 def _theirs(rows: pd.DataFrame, other: pd.DataFrame, column: str) -> Float:
     """The other model's figures in the order of these rows; NaN where it has none."""
     if column not in other:
@@ -210,9 +231,10 @@ def _condition(
         "n_negative": int((1 - y).sum()),
         "n_subjects_positive": len(set(who[y == 1])),
         "n_subjects_negative": len(set(who[y == 0])),
+        "n_unknown_subjects": int(rows["subject"].str.startswith(NOBODY).sum()),
     }
     if min(head["n_subjects_positive"], head["n_subjects_negative"]) < MIN_A_CLASS:
-        return {**head, "judged": False}
+        return {**head, "judged": False, "verdict": not_judged().model_dump(mode="json")}
     p = rows[f"{name}_probability"].to_numpy(float)
     folds = subject_folds(y, who, seed=SEED)
     tick(f"{name}: comparators")
@@ -227,9 +249,9 @@ def _condition(
             for beside, adds in zip(_beside(y, p, who, found), _increments(y, p, who, found), strict=True)
         ],
         "leaks": leaks(rows, trained_on),
-        "leaks_looked_for": looked_for(rows, trained_on),
+        "leaks_looked_for": asdict(looked_for(rows, trained_on)),
     }
-    missing = [n for n in NAMES if n not in {c.name for c in found} and n != MISSING]
+    missing = [n for n in NAMES if n not in {c.name for c in found} and n not in (MISSING, TOGETHER)]
     body["constant"] = [n for n in missing if is_constant(rows, n)]
     body["absent"] = [n for n in missing if n not in body["constant"]]
     tick(f"{name}: matching")
@@ -238,18 +260,25 @@ def _condition(
     body["splits"] = splits(rows, y, p, who)
     body["subgroups"] = subgroups(rows, y, p, who)
     if other is not None:
-        body["compared"] = compare(y, p, _theirs(rows, other, f"{name}_probability"), who)
+        body["compared"] = _compared(y, p, rows, other, f"{name}_probability", who)
     else:
         body["compared"] = None
     body["verdict"] = judge(body).model_dump(mode="json")
     return body
 
 
-def _turned_away(labelled: pd.DataFrame, name: str) -> dict[str, float | None]:
-    """Share without a measurement, by label: where they differ, so may who is left."""
+def _turned_away(labelled: pd.DataFrame, name: str) -> dict[str, float | bool | None]:
+    """Share without a measurement, by label: where they differ, or are large, so may who is left."""
     missing = labelled[f"{name}_probability"].isna().to_numpy(float)
     y = labelled[f"label_{name}"].to_numpy(float)
-    return {"positive": _mean(missing[y == 1]), "negative": _mean(missing[y == 0])}
+    parts = [missing[y == k] for k in (1, 0)]
+    shares = [_mean(part) for part in parts]
+    selects = False
+    if shares[0] is not None and shares[1] is not None:
+        error = np.sqrt(sum(part.var() / len(part) for part in parts))
+        differ = abs(shares[0] - shares[1]) > max(MUCH_MISSING / 4, 1.96 * error)
+        selects = bool(differ or max(shares[0], shares[1]) > MUCH_MISSING)
+    return {"positive": shares[0], "negative": shares[1], "selects": selects}
 
 
 def _beside(y: Float, p: Float, who: npt.NDArray[Any], found: list[Comparator]) -> list[dict[str, Any]]:
@@ -292,14 +321,17 @@ def _increment(y: Float, p: Float, s: Float, who: npt.NDArray[Any]) -> float:
         return float("nan")
     outcome = people["y"].round()
 
-    def log_likelihood(columns: list[str]) -> float:
+    def fitted(columns: list[str]) -> Any:
         x = sm.add_constant(people[columns])
         with warnings.catch_warnings():
-            # A score that tells all apart, or nothing: the likelihood stands, coefficients are not used.
+            # A score that tells all apart, or nothing: the likelihood stands, and the coefficient's sign.
             warnings.simplefilter("ignore", ModelWarning)
-            return float(sm.GLM(outcome, x, family=sm.families.Binomial()).fit().llf)
+            return sm.GLM(outcome, x, family=sm.families.Binomial()).fit()
 
-    return float(chi2.sf(max(0.0, 2 * (log_likelihood(["s", "p"]) - log_likelihood(["s"]))), 1))
+    both = fitted(["s", "p"])
+    if both.params["p"] <= 0:  # upside down, it adds nothing that anybody could use
+        return 1.0
+    return float(chi2.sf(max(0.0, 2 * (both.llf - fitted(["s"]).llf)), 1))
 
 
 def _logit(p: Float) -> Float:

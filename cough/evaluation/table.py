@@ -12,10 +12,11 @@ import pandas as pd
 
 from cough import errors
 from cough.bundle import ABSTAIN
+from cough.evaluation.baselines import LEVEL_STATISTICS
 from cough.manifest import LABELS, UNKNOWN, Manifest
 
-POSITIVE = frozenset({"positive", "1", "true", "yes"})
-NEGATIVE = frozenset({"negative", "0", "false", "no", "healthy"})
+POSITIVE = frozenset({"positive", "1", "1.0", "true", "yes"})
+NEGATIVE = frozenset({"negative", "0", "0.0", "false", "no", "healthy"})
 """Words that need no list of classes."""
 NO_EVENT = frozenset({"", "unlabelled", "room_impulse_response"})
 """Events of rows that the gate cannot be judged by."""
@@ -23,23 +24,36 @@ SYMPTOMS = (
     *("fever", "cough_symptom", "sore_throat", "st", "fatigue", "ftg", "loss_of_smell", "muscle_pain", "mp"),
     *("diarrhoea", "bd", "breathing_difficulty", "cold", "asthma", "cld", "fever_muscle_pain"),
     *("respiratory_condition", "symptoms", "hemoptysis", "night_sweats", "weight_loss", "reported_cough_dur"),
+    "patient_reported_symptoms",
 )
 SYMPTOM_PREFIXES = ("symptom_", "respiratory_condition_")
 """Begin the columns of a corpus that has one for each answer (UK COVID-19)."""
 TICKS = frozenset({"true", "yes", "y", "1", "1.0", "x"})
 """What a form writes for a box that was ticked; one that was not may stay blank."""
+LEVELS = tuple(f"level_{name}" for name in LEVEL_STATISTICS)
 DATES = ("date", "datetime", "record_date", "submission_date")
 GROUPS: dict[str, tuple[str, ...]] = {
     "age and sex": ("age", "age_band", "sex", "gender"),
     "symptoms": SYMPTOMS,
     "date": ("date_days",),
-    "place": ("latitude", "longitude", "country", "region", "site"),
+    "history": (
+        *("smoker", "smoking", "um", "vacc", "ht", "diabetes", "ihd", "medical_history", "medhistory"),
+        *("HIVstatus", "tb_prior", "tb_prior_Pul", "tb_prior_Extrapul", "tb_prior_Unknown"),
+    ),
+    "place": (
+        *("latitude", "longitude", "country", "region", "region_name", "site", "nationality"),
+        *("l_s", "l_l", "state", "locality", "city"),
+    ),
     "device and channel": (
         *("channel", "device", "codec", "container", "source_rate_hz", "band", "quality_bandwidth_hz"),
+        *("codec_stated", "container_stated", "source_rate_hz_stated", "band_stated"),
     ),
-    "source": ("source",),
+    "source": ("source", "recruitment_source"),
 }
 """What may tell a label without any cough: name -> the columns it may stand in."""
+STATED = "_stated"
+"""Ends the name of a manifest's column where the predictions have one of that name, too."""
+OURS = ("subject", "split")
 NOBODY = "recording:"
 """Begins the stand-in for a subject whom nobody knows: the recording's group, or the recording itself."""
 
@@ -107,7 +121,7 @@ def join(
     for row in manifest.rows():
         facts = row.recording
         subject = facts.recording_id if facts.subject_id == UNKNOWN else facts.subject_id
-        if UNKNOWN in (facts.subject_id, row.columns.get("subject_id")):
+        if row.columns.get("subject_id", UNKNOWN) in (UNKNOWN, ""):  # a group is no person
             subject = NOBODY + subject
         lines.append({**row.columns, "subject": subject, "split": facts.split})
     manifested = pd.DataFrame(lines)
@@ -128,11 +142,13 @@ def join(
     ours = {"date_days", *(f"{kind}_{name}" for kind in ("label", "said") for name in conditions)}
     manifested = manifested.drop(columns=[c for c in manifested if c in ours]).assign(**labelled)
     frame = frame.assign(**{f"said_{name}": _said(frame, label) for name, label in found.items()})
-    manifested = manifested.drop(columns=[c for c in manifested if c in frame and c != "recording_id"])
+    both = [c for c in manifested if c in frame and c != "recording_id"]
+    manifested = manifested.rename(columns={c: f"{c}{STATED}" for c in both})
     joined = frame.merge(manifested, on="recording_id", how="inner", validate="one_to_one")
     if joined.empty:
         raise errors.PredictionsInvalid("The predictions and the manifest have no recording in common.")
     _dates(joined)
+    _ages(joined)
     for name in ("age", "latitude", "longitude", "reported_cough_dur"):
         if name in joined:
             joined[name] = pd.to_numeric(joined[name], errors="coerce")
@@ -169,7 +185,7 @@ def _labels(manifested: pd.DataFrame, label: LabelColumn, *, must: bool) -> pd.S
             f"say --label {label.condition}={label.column}:WITHOUT,WITH."
         )
     if "label_conflict" in manifested:
-        binary[manifested["label_conflict"].eq("1")] = np.nan
+        binary[manifested["label_conflict"].isin(["1", "1.0"])] = np.nan
     return binary
 
 
@@ -203,8 +219,19 @@ def read_predictions(path: str | os.PathLike[str]) -> pd.DataFrame:
     missing = {"recording_id", "cough_score", "n_events", "outcome", "error_code"} - set(frame.columns)
     if missing:
         raise errors.PredictionsInvalid(f"{path.name} has no column {', '.join(sorted(missing))}.")
+    own = [c for c in frame if c in OURS or str(c).startswith(("label_", "said_"))]
+    if own:
+        raise errors.PredictionsInvalid(f"{path.name} has a column {own[0]}, which the manifest is to say.")
+    frame["recording_id"] = frame["recording_id"].astype(str)
     if frame["recording_id"].duplicated().any():
         raise errors.PredictionsInvalid(f"{path.name} names a recording twice.")
+    for name in ("n_events", *(c for c in LEVELS if c in frame)):
+        values = pd.to_numeric(frame[name], errors="coerce")
+        if values.notna().sum() != frame[name].notna().sum() or np.isinf(values).any():
+            raise errors.PredictionsInvalid(f"{name} of {path.name} holds other things than numbers.")
+        frame[name] = values
+    if "in_training" in frame and not frame["in_training"].dropna().isin([True, False]).all():
+        raise errors.PredictionsInvalid(f"in_training of {path.name} holds other things than true and false.")
     for name in (c for c in frame if c == "cough_score" or str(c).endswith("_probability")):
         if (
             str(name).endswith("_probability")
@@ -236,14 +263,25 @@ def _dates(frame: pd.DataFrame) -> None:
     for name in DATES:
         if name in frame:
             when = pd.to_datetime(frame[name], errors="coerce", utc=True, format="mixed")
+            if when.isna().all():
+                continue
             frame["date_days"] = (when - pd.Timestamp("2020-01-01", tz="UTC")) / np.timedelta64(1, "D")
             return
+
+
+def _ages(frame: pd.DataFrame) -> None:
+    """Ages that are no number, such as "60-69", stay words."""
+    if "age" in frame and "age_band" not in frame:
+        words = frame["age"].astype("string").fillna("")
+        bands = words.where(pd.to_numeric(words, errors="coerce").isna(), "")
+        if bands.ne("").any():
+            frame["age_band"] = bands.astype(object)
 
 
 def columns_of(frame: pd.DataFrame, group: str) -> list[str]:
     """The columns of a group that are here."""
     if group == "levels":
-        return [c for c in frame if c.startswith("level_")]
+        return [c for c in LEVELS if c in frame]
     more = [c for c in frame if c.startswith(SYMPTOM_PREFIXES)] if group == "symptoms" else []
     return [*(c for c in GROUPS.get(group, ()) if c in frame), *more]
 
@@ -279,6 +317,14 @@ def is_constant(frame: pd.DataFrame, group: str) -> bool:
     return any(c.notna().all() and c.nunique() == 1 for c in columns)
 
 
+def _is(cell: object, word: str) -> bool:
+    """Whether a cell holds a word; a number, however it is written."""
+    try:
+        return str(cell) == word or float(str(cell)) == float(word)
+    except ValueError:
+        return False
+
+
 def only(table: Table, conditions: list[str]) -> Table:
     """The rows where every ``column=value`` holds.
 
@@ -291,7 +337,7 @@ def only(table: Table, conditions: list[str]) -> Table:
         column, separator, value = condition.partition("=")
         if not separator or column not in frame:
             raise errors.PredictionsInvalid(f"{condition!r} is not COLUMN=VALUE of a column that is here.")
-        frame = frame[frame[column].astype(str) == value]
+        frame = frame[[_is(cell, value) for cell in frame[column]]]
     if frame.empty:
         raise errors.PredictionsInvalid("No recording is left.")
     return replace(table, frame=frame.reset_index(drop=True))

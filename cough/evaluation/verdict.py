@@ -5,10 +5,13 @@ The rules, in this order; the first that applies decides the level:
 1. ``leak``: the score's training shares subjects or sounds with these rows.
 2. ``too_few``: fewer than ``MIN_SUBJECTS`` subjects in a class.
 3. ``no_signal``: the interval of the audio score's AUROC reaches 0.5.
-4. ``not_compared``: no comparator could be tried, so nothing stands beside the sound.
-5. ``not_beyond``: against some comparator the interval of the difference reaches 0, or matched on
-   the confounders the interval reaches 0.5, or too few people match to judge by any method.
-6. ``beyond_comparators``: none of these. It still says nothing about comparators that are absent.
+4. ``not_compared``: no comparator could be tried, or not the levels of the recordings.
+5. ``not_beyond``: against some comparator, or all of them together, the interval of the difference
+   reaches 0, or matched on the confounders the interval reaches 0.5, or too few people match to judge
+   by any method, or so many were not measured, or of one class so many more, that who is left may tell.
+6. ``subjects_unknown``: of more than ``UNKNOWN_SHARE`` of the recordings nobody knows who is heard, so that
+   intervals may be too narrow by any factor.
+7. ``beyond_comparators``: none of these. It still says nothing about comparators that are absent.
 """
 
 from __future__ import annotations
@@ -19,8 +22,17 @@ from pydantic import BaseModel, ConfigDict
 
 MIN_SUBJECTS = 20
 CHANCE = 0.5
+UNKNOWN_SHARE = 0.05
 
-Level: TypeAlias = Literal["too_few", "leak", "no_signal", "not_compared", "not_beyond", "beyond_comparators"]
+Level: TypeAlias = Literal[
+    "too_few",
+    "leak",
+    "no_signal",
+    "not_compared",
+    "not_beyond",
+    "subjects_unknown",
+    "beyond_comparators",
+]
 
 
 class Verdict(BaseModel):
@@ -37,8 +49,10 @@ HEADLINE: dict[Level, str] = {
     "too_few": "These data are too few to say whether the sound tells anything.",
     "leak": "The score has seen these people in training: nothing follows from it.",
     "no_signal": "These data do not support that the sound tells the condition.",
-    "not_compared": "Nothing was there to compare the sound with: whether it tells more is not known.",
+    "not_compared": "What the sound would have to beat was not there: whether it tells more is not known.",
     "not_beyond": "These data do not support that the sound tells more than what needs no cough.",
+    "subjects_unknown": "The sound told more than each comparator, but who is heard is not known: it may "
+    "be a few people.",
     "beyond_comparators": "On these data the sound tells more than each comparator that could be tried.",
 }
 
@@ -63,6 +77,23 @@ def judge(condition: dict[str, Any]) -> Verdict:
         sentences.append(
             "Neither levels nor anything else that needs no cough could be tried on these rows: whether the "
             "sound tells more than such things is not known."
+        )
+    elif "levels" in condition["absent"]:
+        sentences.append(
+            "The predictions hold no levels: whether the sound tells more than how loud, long and bright "
+            "the recordings are is not known."
+        )
+    away = condition["not_measured"]
+    if away["selects"]:
+        sentences.append(
+            f"Not measured were {away['positive']:.0%} of the positive and {away['negative']:.0%} of the "
+            "negative: who is left may tell the label, not the sound."
+        )
+    unknown = condition["n_unknown_subjects"] / max(1, condition["n_measured"])
+    if unknown > UNKNOWN_SHARE:
+        sentences.append(
+            f"Of {condition['n_unknown_subjects']} recordings nobody knows who is heard: each, or each "
+            "group, counts as one person, so intervals are too narrow where people recur."
         )
     if beaten_by:
         sentences.append(f"Without any cough, {_and(beaten_by)} told the label better than the sound did.")
@@ -92,8 +123,17 @@ def judge(condition: dict[str, Any]) -> Verdict:
         sentences.append(f"The same for every recording here: {_and(condition['constant'])}.")
     if condition["leaks"]:
         sentences.append(f"{len(condition['leaks'])} subjects stand in the training of this score.")
-    elif not condition["leaks_looked_for"]:
-        sentences.append("Whether the score was trained on any of these people is not known.")
+    elif not condition["leaks_looked_for"]["people"]:
+        sentences.append(
+            "Whether the score was trained on any of these people is not known"
+            + ("; on these files it was not." if condition["leaks_looked_for"]["sounds"] else ".")
+        )
+    compared = condition["compared"]
+    if compared and compared["n_in_training"]:
+        sentences.append(
+            f"The other model was trained on {compared['n_in_training']} of these recordings: its figures "
+            "here are too good."
+        )
     figures = [matched["auroc"] for matched in condition["matched"]]
     if figures and not any(figures):
         unmatched.append("every method")
@@ -104,11 +144,18 @@ def judge(condition: dict[str, Any]) -> Verdict:
         level = "too_few"
     elif low <= CHANCE:
         level = "no_signal"
-    elif not condition["comparators"]:
+    elif not condition["comparators"] or "levels" in condition["absent"]:
         level = "not_compared"
-    elif beaten_by or not_beaten or unmatched:
+    elif beaten_by or not_beaten or unmatched or away["selects"]:
         level = "not_beyond"
+    elif unknown > UNKNOWN_SHARE:
+        level = "subjects_unknown"
     return Verdict(level=level, headline=HEADLINE[level], sentences=tuple(sentences))
+
+
+def not_judged() -> Verdict:
+    """Where a class has so few subjects, or none, that there are no figures at all."""
+    return Verdict(level="too_few", headline=HEADLINE["too_few"], sentences=())
 
 
 def gate_in_words(gate: dict[str, Any]) -> tuple[str, ...]:
@@ -145,6 +192,12 @@ def gate_in_words(gate: dict[str, Any]) -> tuple[str, ...]:
         sentences.append(f"Not here, so not ruled out: {_and(gate['absent'])}.")
     if gate["constant"]:
         sentences.append(f"The same for every recording here: {_and(gate['constant'])}.")
+    compared = gate["compared"]
+    if compared and compared["n_in_training"]:
+        sentences.append(
+            f"The other gate was trained on {compared['n_in_training']} of these recordings: its figures "
+            "here are too good."
+        )
     if gate["n_in_training"] is None:
         sentences.append("Whether the gate was trained on any of these recordings is not known.")
     return tuple(sentences)

@@ -28,7 +28,11 @@ def condition(**changes: Any) -> dict[str, Any]:
         "absent": [],
         "constant": [],
         "leaks": [],
-        "leaks_looked_for": True,
+        "leaks_looked_for": {"people": True, "sounds": True},
+        "n_measured": 100,
+        "n_unknown_subjects": 0,
+        "not_measured": {"positive": 0.0, "negative": 0.0, "selects": False},
+        "compared": None,
         **changes,
     }
 
@@ -45,7 +49,16 @@ UNMATCHED = [{"method": "exact", "n_pairs": 2, "on": ["source"], "auroc": None}]
         ({"leaks": ["p"], "n_subjects_positive": 6}, "leak", "1 subjects stand in the training"),
         ({"comparators": []}, "not_compared", "Neither levels nor anything else"),
         ({"comparators": [], "matched": []}, "not_compared", "Neither levels nor anything else"),
-        ({"leaks_looked_for": False}, "beyond_comparators", "is not known"),
+        ({"leaks_looked_for": {"people": False, "sounds": False}}, "beyond_comparators", "is not known."),
+        ({"leaks_looked_for": {"people": False, "sounds": True}}, "beyond_comparators", "on these files"),
+        ({"absent": ["levels"]}, "not_compared", "The predictions hold no levels"),
+        ({"n_unknown_subjects": 40}, "subjects_unknown", "nobody knows who is heard"),
+        (
+            {"not_measured": {"positive": 0.8, "negative": 0.0, "selects": True}},
+            "not_beyond",
+            "Not measured were 80% of the positive",
+        ),
+        ({"compared": {"n_in_training": 7}}, "beyond_comparators", "The other model was trained on 7"),
     ],
 )
 def test_the_verdict(changes: dict[str, Any], level: str, said: str) -> None:

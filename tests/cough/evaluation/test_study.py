@@ -29,23 +29,26 @@ def world(
     duration: float = 0.0,
     date: float = 0.0,
     through_duration: float = 0.0,
+    through_date: float = 0.0,
 ) -> tuple[Path, Path]:
     """Predictions and a manifest of ``N`` people.
 
     ``audio``: how far the score of positives lies above, in standard deviations; ``duration`` and
-    ``date``: how far those lie above; ``through_duration``: how much of the score is the duration.
+    ``date``: how far those lie above; ``through_...``: how much of the score is no more than that, and
+    then there is no noise of its own in it.
     """
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 2, N)
     seconds = rng.normal(size=N) + duration * y
     days = rng.normal(size=N) + date * y
-    score = rng.normal(size=N) + audio * y + through_duration * seconds
+    own = 0.0 if through_date else 1.0
+    score = own * rng.normal(size=N) + audio * y + through_duration * seconds + through_date * days
     names = [f"r{i}" for i in range(N)]
     manifest = pd.DataFrame(
         {
             "recording_id": names,
             "path": [f"{n}.wav" for n in names],
-            "group_id": [f"p{i}" for i in range(N)],
+            "subject_id": [f"p{i}" for i in range(N)],
             "fold": rng.integers(1, 6, N),
             "event": "cough",
             "covid_status": np.where(y == 1, "positive", "negative"),
@@ -91,9 +94,10 @@ def comparator(condition: dict, name: str) -> dict:
         ({}, "no_signal"),
         ({"duration": 2.0, "through_duration": 1.0}, "not_beyond"),
         ({"audio": 0.8, "date": 3.0}, "not_beyond"),
+        ({"duration": 1.0, "date": 1.0, "through_duration": 1.0, "through_date": 1.0}, "not_beyond"),
         ({"audio": 1.5}, "beyond_comparators"),
     ],
-    ids=["noise", "the score is duration", "the date tells the label", "real signal"],
+    ids=["noise", "the score is duration", "the date tells the label", "two shortcuts", "real signal"],
 )
 def test_the_verdict_of_worlds_that_are_known(tmp_path: Path, kinds: dict[str, float], level: str) -> None:
     assert judged(tmp_path, **kinds)["verdict"]["level"] == level
