@@ -24,14 +24,13 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from cough.evaluation.metrics import auroc
 from cough.evaluation.table import GROUPS, columns_of, features
+from cough.evaluation.verdict import TOGETHER
 
 Float = npt.NDArray[np.float64]
 Folds = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
 """(train rows, test rows) of each fold."""
 N_FOLDS = 5
 MISSING = "missing answers"
-TOGETHER = "all of these together"
-"""A score that is no more than the sum of two shortcuts beats each of them."""
 NAMES = ("levels", *GROUPS, MISSING)
 
 

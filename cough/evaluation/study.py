@@ -17,7 +17,7 @@ import pandas as pd
 
 from cough import errors
 from cough.evaluation import matching
-from cough.evaluation.comparators import MISSING, NAMES, TOGETHER, Comparator, comparators, subject_folds
+from cough.evaluation.comparators import MISSING, NAMES, Comparator, comparators, subject_folds
 from cough.evaluation.leaks import Known, leaks, looked_for, met
 from cough.evaluation.metrics import auprc, auroc, expected_calibration_error, holm, precision_recall
 from cough.evaluation.parts import splits, subgroups
@@ -32,7 +32,7 @@ from cough.evaluation.resampling import (
 )
 from cough.evaluation.sound import roc, sound
 from cough.evaluation.table import GROUPS, NO_EVENT, NOBODY, Table, features, is_constant
-from cough.evaluation.verdict import gate_in_words, judge, not_judged
+from cough.evaluation.verdict import TOGETHER, gate_in_words, judge, not_judged
 
 Float: TypeAlias = npt.NDArray[np.float64]
 Tick: TypeAlias = Callable[[str], None]

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from cough import errors
-from cough.evaluation.leaks import Known, leaks, looked_for
+from cough.evaluation.leaks import Known, LookedFor, leaks, looked_for
 from cough.manifest import Manifest
 
 
@@ -23,7 +23,7 @@ def test_the_same_sound_is_a_leak(tmp_path: Path) -> None:
     known = Known.of(manifest(tmp_path, "recording_id,path,pcm_sha256\nx,x.wav,abc\n"))
     rows = pd.DataFrame({"subject": ["p1", "p2"], "pcm_sha256": ["abc", ""]})
     assert leaks(rows, known) == ["p1"]
-    assert looked_for(rows, known)
+    assert looked_for(rows, known) == LookedFor(people=False, sounds=True)
 
 
 def test_a_manifest_that_can_find_nothing_is_refused(tmp_path: Path) -> None:
@@ -33,5 +33,5 @@ def test_a_manifest_that_can_find_nothing_is_refused(tmp_path: Path) -> None:
 
 def test_what_was_not_looked_for_is_not_clean() -> None:
     rows = pd.DataFrame({"subject": ["p1"], "in_training": [None]})
-    assert not looked_for(rows, None)
+    assert looked_for(rows, None) == LookedFor(people=False, sounds=False)
     assert leaks(rows, None) == []

@@ -35,7 +35,7 @@ def test_a_gate_beside_what_needs_no_detector(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.stderr
     gate = json.loads((out / METRICS).read_text())["gate"]
     beside = {one["name"]: one for one in gate["comparators"]}
-    assert set(beside) == {"levels", "device and channel", "source"}
+    assert set(beside) == {"levels", "device and channel", "source", "all of these together"}
     assert beside["levels"]["auroc"]["low"] > 0.9
     assert beside["levels"]["audio_minus_this"]["high"] < 0
     assert beside["source"]["audio_minus_this"]["low"] > 0
