@@ -31,7 +31,8 @@ Label = Annotated[
     typer.Option(
         "--label",
         help="NAME=COLUMN: where the manifest says whether a condition is there; by default covid_status "
-        "for covid19, else NAME_status. NAME=COLUMN:WITHOUT,WITH says in which words, too. Repeatable.",
+        "for covid19, else NAME_status. NAME=COLUMN:WITHOUT,WITH says in which words, too, "
+        "such as healthy|cold,COVID-19. Repeatable.",
     ),
 ]
 Trained = Annotated[

@@ -65,11 +65,12 @@ class LabelColumn:
     condition: str
     column: str
     classes: tuple[str, ...] = ()
-    """The first is the one without the condition; empty: those of the predictions."""
+    """The first is the one without the condition, ``|`` between words of one class; empty: those of the
+    predictions."""
 
     @classmethod
     def parse(cls, text: str) -> LabelColumn:
-        """``NAME=COLUMN`` or ``NAME=COLUMN:WITHOUT,WITH``.
+        """``NAME=COLUMN`` or ``NAME=COLUMN:WITHOUT,WITH``; a class may have several words: ``healthy|cold``.
 
         Raises
         ------
@@ -251,9 +252,9 @@ def read_predictions(path: str | os.PathLike[str]) -> pd.DataFrame:
 
 def _binary(word: object, classes: tuple[str, ...]) -> float:
     said = str(word).strip().lower()
-    known = [name.lower() for name in classes]
-    if said in known:
-        return float(known.index(said) > 0)
+    for i, name in enumerate(classes):
+        if said in name.lower().split("|"):
+            return float(i > 0)
     if said in POSITIVE | NEGATIVE:
         return float(said in POSITIVE)
     return float("nan")

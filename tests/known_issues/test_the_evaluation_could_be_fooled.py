@@ -16,7 +16,7 @@ from cough import errors
 from cough.cli import app
 from cough.evaluation.report import METRICS, PAGE, SUMMARY, write_report
 from cough.evaluation.study import evaluate
-from cough.evaluation.table import features, join, only, read_predictions
+from cough.evaluation.table import LabelColumn, features, join, only, read_predictions
 from cough.manifest import Manifest
 from tests.cough.evaluation.test_study import N, world
 
@@ -112,6 +112,16 @@ def test_foreign_columns_are_refused_by_name(tmp_path: Path, wrong: dict[str, An
     files = altered(tmp_path, predictions=wrong)
     with pytest.raises(errors.PredictionsInvalid, match=next(iter(wrong))):
         read_predictions(files[0])
+
+
+def test_a_class_of_several_words(tmp_path: Path) -> None:
+    """COUGHVID's "healthy" and "symptomatic" against "COVID-19"."""
+    ill = labels(tmp_path / "a")
+    said = np.where(ill, "COVID-19", np.where(np.arange(N) % 2, "healthy", "symptomatic"))
+    files = altered(tmp_path / "b", manifest={"said": said})
+    label = LabelColumn.parse("covid19=said:healthy|symptomatic,COVID-19")
+    frame = join(files[0], Manifest.open(files[1]), labels=[label]).frame
+    assert frame["label_covid19"].eq(ill).all()
 
 
 def test_ids_may_be_numbers(tmp_path: Path) -> None:
