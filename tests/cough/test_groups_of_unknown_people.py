@@ -43,6 +43,6 @@ def test_rows_of_a_group_are_drawn_together_and_still_nobodys(tmp_path: Path) ->
     manifest = Manifest.open(tmp_path)
     frame = join(tmp_path, manifest).frame
     assert list(frame["subject"]) == [
-        f"{NOBODY}esc50:fs_1", f"{NOBODY}esc50:fs_1", f"{NOBODY}c", "p1", "virufy:p2",
+        f"{NOBODY}esc50:fs_1", f"{NOBODY}esc50:fs_1", f"{NOBODY}c", "p1", f"{NOBODY}virufy:p2",
     ]  # fmt: skip
-    assert leaks(frame, Known.of(manifest)) == sorted({f"{NOBODY}esc50:fs_1", "p1", "virufy:p2"})
+    assert leaks(frame, Known.of(manifest)) == sorted({f"{NOBODY}esc50:fs_1", "p1", f"{NOBODY}virufy:p2"})
