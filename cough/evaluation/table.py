@@ -54,6 +54,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 STATED = "_stated"
 """Ends the name of a manifest's column where the predictions have one of that name, too."""
 OURS = ("subject", "split")
+"""Made of the manifest: predictions may not bring their own."""
 NOBODY = "recording:"
 """Begins the stand-in for a subject whom nobody knows: the recording's group, or the recording itself."""
 
