@@ -247,6 +247,11 @@ class Bundle:
             raise errors.BundleIncompatible(f"{file} is not a model that can be run.") from error
 
 
+def chosen_folder(folder: str | os.PathLike[str] | None) -> Path:
+    """The folder given, else that of ``COUGH_BUNDLE``, else the shipped bundle's."""
+    return Path(folder or os.environ.get("COUGH_BUNDLE") or DEFAULT_BUNDLE)
+
+
 def load_bundle(folder: str | os.PathLike[str] | None = None) -> Bundle:
     """Read and verify a bundle.
 
@@ -260,7 +265,7 @@ def load_bundle(folder: str | os.PathLike[str] | None = None) -> Bundle:
     BundleTampered : a file differs from its sha256, or a model is there that is not listed
     BundleIncompatible : ``bundle.json`` is no valid description for this library
     """
-    root = Path(folder or os.environ.get("COUGH_BUNDLE") or DEFAULT_BUNDLE)
+    root = chosen_folder(folder)
     manifest = _read(root, MANIFEST)
     spec = _parse(manifest)
     unlisted = {p.name for p in root.iterdir()} - set(spec.files) - {MANIFEST}

@@ -27,8 +27,9 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from cough.bundle import ABSTAIN, ConditionSpec, Evidence, MediatorSpec
-from cough.symptoms import SymptomAnswer, probability_of
-from cough.symptoms import predictive_values as bayes
+from cough.odds import predictive_values as bayes
+from cough.odds import probability_of
+from cough.symptoms import SymptomAnswer
 
 Float64: TypeAlias = npt.NDArray[np.float64]
 Band: TypeAlias = Literal["telephone", "wide"]

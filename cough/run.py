@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 import cough
 from cough import errors
-from cough.bundle import DEFAULT_BUNDLE, load_bundle
+from cough.bundle import DEFAULT_BUNDLE, chosen_folder, load_bundle
 from cough.manifest import Manifest, Recording, Row
 
 SHARD_ROWS = 64
@@ -45,7 +45,7 @@ class Run(BaseModel):
         ------
         ManifestError, BundleError
         """
-        folder = Path(bundle or os.environ.get("COUGH_BUNDLE") or DEFAULT_BUNDLE).resolve()
+        folder = chosen_folder(bundle).resolve()
         opened, loaded = Manifest.open(manifest), load_bundle(folder)
         # Every line is read as a run would read it: a bad cell in the last must not cost days of screening.
         rows = opened.read_through()

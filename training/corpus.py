@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from cough import errors
+from training.groups import FREESOUND
 
 DEFAULT_CORPUS = Path(__file__).resolve().parents[1].parent / "shared" / "corpus"
 
@@ -173,7 +174,7 @@ def _recording(row: dict[str, str]) -> Recording:
         sex=row.get("sex", ""),
         age=float(row["age"]) if row.get("age") else None,
         pcm_sha256=row.get("pcm_sha256") or "",
-        original=row.get("original") or (row["group_id"] if row["group_id"].startswith("fs_") else ""),
+        original=row.get("original") or (row["group_id"] if row["group_id"].startswith(FREESOUND) else ""),
     )
 
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from cough import errors
 from training.corpus import TEST_FOLD, Corpus, Recording, Teacher
+from training.groups import united
 
 TEACHER_SIZE = 384
 """Of the teacher's embedding, where there is no teacher to ask."""
@@ -144,25 +145,19 @@ def _own(part: Corpus, number: int, recording: Recording, shared: dict[str, set[
 
 def _united(recordings: Sequence[Recording]) -> tuple[Recording, ...]:
     """Groups that share a sound or an original as one, so that what is learnt is not what is tested."""
-    parent = {recording.group_id: recording.group_id for recording in recordings}
-
-    def top(group: str) -> str:
-        while parent[group] != group:
-            group = parent[group]
-        return group
-
-    first: dict[str, str] = {}
-    for recording in recordings:
-        for mark in filter(None, (recording.pcm_sha256, recording.original)):
-            a, b = sorted((top(first.setdefault(mark, recording.group_id)), top(recording.group_id)))
-            parent[b] = a
+    group_of = united(
+        (recording.group_id, mark)
+        for recording in recordings
+        for mark in (recording.pcm_sha256, recording.original)
+    )
     folds: dict[str, set[int]] = defaultdict(set)
     for recording in recordings:
-        folds[top(recording.group_id)].add(recording.fold)
+        folds[group_of[recording.group_id]].add(recording.fold)
     fold = {group: TEST_FOLD if TEST_FOLD in all_ else min(all_) for group, all_ in folds.items()}
     out = tuple(
-        replace(recording, group_id=top(recording.group_id), fold=fold[top(recording.group_id)])
+        replace(recording, group_id=group, fold=fold[group])
         for recording in recordings
+        for group in (group_of[recording.group_id],)
     )
     moved = sum(a.fold != b.fold for a, b in zip(recordings, out, strict=True))
     if moved:

@@ -72,6 +72,7 @@ GATE_SOURCES = (
     "training.device",
     "training.distributed",
     "training.gate",
+    "training.groups",
     "training.heldout",
     "training.isolated",
     "training.joined",

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
+from cough import odds
+
 Array = npt.NDArray[np.float64]
 
 
@@ -148,10 +150,8 @@ def calibration_curve(
 
 def predictive_values(*, sensitivity: float, specificity: float, prevalence: float) -> tuple[float, float]:
     """(PPV, NPV) by Bayes' rule; NaN where nobody would be called so."""
-    called = sensitivity * prevalence + (1 - specificity) * (1 - prevalence)
-    ppv = sensitivity * prevalence / called if called else float("nan")
-    npv = specificity * (1 - prevalence) / (1 - called) if called < 1 else float("nan")
-    return ppv, npv
+    ppv, npv = odds.predictive_values(sensitivity, specificity, prevalence)
+    return float("nan") if ppv is None else ppv, float("nan") if npv is None else npv
 
 
 def net_benefit(labels: npt.ArrayLike, probabilities: npt.ArrayLike, *, threshold: float) -> float:

@@ -13,8 +13,11 @@ import jinja2
 
 from cough import errors
 from cough.evaluation.figures import Drawing, draw
+from cough.evaluation.verdict import TOGETHER
 
-PAGE, SUMMARY, METRICS = "report.html", "summary.md", "metrics.json"
+FILES = PAGE, SUMMARY, METRICS = "report.html", "summary.md", "metrics.json"
+HALF = tuple(f".{name}.partial" for name in FILES)
+"""Begin the names of files that a killed run left half written."""
 
 
 def check_out(out: Path) -> None:
@@ -27,8 +30,7 @@ def check_out(out: Path) -> None:
     """
     try:
         if out.exists() and (
-            not out.is_dir()
-            or {p.name for p in out.iterdir() if not p.name.startswith(".")} - {PAGE, SUMMARY, METRICS}
+            not out.is_dir() or {p.name for p in out.iterdir() if not p.name.startswith(HALF)} - {*FILES}
         ):
             raise errors.PredictionsInvalid(f"{out} holds other things than a report. Choose another folder.")
         if out.resolve() == Path.cwd().resolve():
@@ -45,7 +47,7 @@ def check_out(out: Path) -> None:
 
 
 def write_report(metrics: dict[str, Any], out: Path, *, title: str) -> None:
-    """Write the three files into ``out``, whole or not at all.
+    """Write the three files into ``out``, each whole or not at all.
 
     Raises
     ------
@@ -60,7 +62,7 @@ def write_report(metrics: dict[str, Any], out: Path, *, title: str) -> None:
     }
     made = not out.exists()
     # Beside their places, so that a folder that cannot be replaced itself, a mounted one, takes them, too.
-    partial = {name: out / f".{name}.partial{os.getpid()}" for name in texts}
+    partial = {name: out / f"{half}{os.getpid()}" for name, half in zip(FILES, HALF, strict=True)}
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
@@ -85,7 +87,9 @@ def render(template: str, metrics: dict[str, Any], title: str, drawings: list[Dr
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {"ci": _ci, "num": _number, "percent": _percent, "p": _p_value, "cell": _cell}
-    text = environment.get_template(template).render(m=metrics, title=title, drawings=drawings)
+    text = environment.get_template(template).render(
+        m=metrics, title=title, drawings=drawings, together=TOGETHER
+    )
     return text.rstrip() + "\n"
 
 

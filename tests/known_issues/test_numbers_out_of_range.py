@@ -17,7 +17,8 @@ from cough import errors
 from cough.bundle import Bundle
 from cough.cli import app
 from cough.encoder import Encoder
-from cough.symptoms import SymptomAnswers, SymptomSpec, answer, predictive_values, probability_of
+from cough.odds import predictive_values, probability_of
+from cough.symptoms import SymptomAnswers, SymptomSpec, answer
 from tests.conftest import EXAMPLES
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from training.corpora.form import Item
 from training.corpora.tables import need, read_csv
+from training.groups import FREESOUND
 
 SOURCE = "esc50"
 EVENTS = {
@@ -46,9 +47,9 @@ def rows(root: Path) -> Iterator[Item]:
             event=EVENTS.get(category, category),
             sublabel=category,
             source=SOURCE,
-            group=f"fs_{row['src_file']}",
+            group=f"{FREESOUND}{row['src_file']}",
             folds=(int(row["fold"]),),
             licence=licence,
             licence_class=licence_class,
-            extra={"original": f"fs_{row['src_file']}"},
+            extra={"original": f"{FREESOUND}{row['src_file']}"},
         )

@@ -27,6 +27,8 @@ from pathlib import Path
 from cough import errors
 from cough.audio import decode
 from cough.manifest import FILE, UNKNOWN
+from cough.workers import DECODER_CRASHED
+from training.groups import FREESOUND, united
 
 COLUMNS = (
     "recording_id", "path", "duration_s", "event", "sublabel", "source", "channel", "subject_id", "group_id",
@@ -39,11 +41,8 @@ PROBLEMS = "problems.csv"
 RECORD = "prepared.json"
 ALL_FOLDS = (1, 2, 3, 4, 5)
 TRAINING_FOLDS, TEST_FOLD = (1, 2, 3, 4), (5,)
-FREESOUND = "fs_"
-"""Before the number of a Freesound original: whichever corpus cut it, its group has this name."""
 CHUNK = 16
 """Files that a process is given at a time."""
-DECODER_CRASHED = "decoder_crashed"
 FEW = 64
 """So many files are decoded here; for more, it pays to start processes."""
 OPPOSITE = {"positive", "negative"}
@@ -219,20 +218,7 @@ def _groups(good: Sequence[tuple[Item, _Heard]]) -> tuple[dict[str, str], dict[s
 
     A copy of a test clip takes its group into the test fold: the other way round, the test would leak.
     """
-    parent = {item.group_id: item.group_id for item, _ in good}
-
-    def top(group: str) -> str:
-        while parent[group] != group:
-            group = parent[group]
-        return group
-
-    first: dict[str, str] = {}
-    for item, heard in good:
-        if not heard.pcm_sha256:
-            continue
-        a, b = sorted((top(first.setdefault(heard.pcm_sha256, item.group_id)), top(item.group_id)))
-        parent[b] = a
-    group_of = {group: top(group) for group in parent}
+    group_of = united((item.group_id, heard.pcm_sha256) for item, heard in good)
     allowed: dict[str, set[tuple[int, ...]]] = defaultdict(set)
     for item, _ in good:
         allowed[group_of[item.group_id]].add(item.folds)

@@ -13,6 +13,7 @@ from pathlib import Path
 from cough import errors
 from training.corpora.form import TEST_FOLD, TRAINING_FOLDS, Item
 from training.corpora.tables import audio_by_name, find, read_csv, read_json
+from training.groups import FREESOUND
 
 SOURCE = "fsd50k"
 EVENTS = {
@@ -37,6 +38,7 @@ def rows(root: Path) -> Iterator[Item]:
         clips = _clips(root, part)
         for row in read_csv(table, ("fname", "labels")):
             labels = row["labels"].split(",")
+            original = f"{FREESOUND}{row['fname']}"
             event = next((event for label, event in EVENTS.items() if label in labels), None)
             if event is None:
                 continue
@@ -48,11 +50,11 @@ def rows(root: Path) -> Iterator[Item]:
                 event=event,
                 sublabel=";".join(labels),
                 source=SOURCE,
-                group=f"uploader_{about['uploader']}" if about.get("uploader") else f"fs_{row['fname']}",
+                group=f"uploader_{about['uploader']}" if about.get("uploader") else original,
                 folds=PARTS[part],
                 licence=licence,
                 licence_class=licence_class,
-                extra={"original": f"fs_{row['fname']}"},
+                extra={"original": original},
             )
 
 
