@@ -96,8 +96,11 @@ class Evidence(_Spec):
     """Interval of (auroc - level_only_auroc), both on the same resampled groups."""
     sensitivity: float | None = None
     """Of a call where the probability is one half or more; None where it was not measured."""
+    sensitivity_95: tuple[float, float] | None = None
     specificity: float | None = None
+    specificity_95: tuple[float, float] | None = None
     expected_calibration_error: float | None = None
+    expected_calibration_error_95: tuple[float, float] | None = None
 
 
 class VoterSpec(_Spec):

@@ -35,6 +35,14 @@ Label = Annotated[
         "such as healthy|cold,COVID-19. Repeatable.",
     ),
 ]
+BesideOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--beside",
+        help="NAME=COLUMN[,COLUMN]: columns of the manifest that may tell the label without any cough and "
+        "are not known by their names, such as microphone=mic_model. Repeatable.",
+    ),
+]
 Trained = Annotated[
     Path | None,
     typer.Option(
@@ -42,12 +50,20 @@ Trained = Annotated[
         help="Manifest the score was trained on: subjects and sounds (pcm_sha256) in both are a leak.",
     ),
 ]
+TrainedWhere = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trained-where",
+        help="COLUMN=VALUE of that manifest, such as split=train: only these rows were trained on, and the "
+        "manifest may be the same. Repeatable.",
+    ),
+]
 Match = Annotated[
     list[str] | None,
     typer.Option(
         "--match-on",
-        help="Confounder to match on instead of levels, age and sex, device and channel, source; also "
-        "symptoms, date, place. Repeatable.",
+        help="Confounder to match on instead of levels, age and sex, device and channel, source and those of "
+        "--beside; also symptoms, date, history, place. Repeatable.",
     ),
 ]
 Title = Annotated[str, typer.Option("--title", help="Heading of the report.")]
@@ -59,8 +75,10 @@ def evaluate(
     output: Output = Path("report"),
     compare: Compare = None,
     label: Label = None,
+    beside: BesideOption = None,
     where: Where = None,
     trained_on: Trained = None,
+    trained_where: TrainedWhere = None,
     match_on: Match = None,
     title: Title = "Cough evaluation",
     json_output: common.JsonOption = False,
@@ -69,27 +87,33 @@ def evaluate(
     common.need("eval", "jinja2", "matplotlib", "pandas", "sklearn", "statsmodels")
     from cough.evaluation.leaks import Known
     from cough.evaluation.report import check_out, finite, write_report
-    from cough.evaluation.study import MATCHABLE
     from cough.evaluation.study import evaluate as study
-    from cough.evaluation.table import LabelColumn, join, only, read_predictions
+    from cough.evaluation.table import GROUPS, Beside, LabelColumn, join, only, read_predictions
     from cough.manifest import Manifest
 
-    if unknown := set(match_on or ()) - set(MATCHABLE):
-        raise typer.BadParameter(
-            f"there is no {', '.join(sorted(unknown))}; there is {', '.join(MATCHABLE)}",
-            param_hint="--match-on",
-        )
+    if trained_where and trained_on is None:
+        raise typer.BadParameter("needs --trained-on", param_hint="--trained-where")
     try:
         labels = [LabelColumn.parse(text) for text in label or ()]
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--label") from error
+    try:
+        chosen = [Beside.parse(text) for text in beside or ()]
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--beside") from error
+    matchable = list(dict.fromkeys(["levels", *GROUPS, *(one.group for one in chosen)]))
+    if unknown := set(match_on or ()) - set(matchable):
+        raise typer.BadParameter(
+            f"there is no {', '.join(sorted(unknown))}; there is {', '.join(matchable)}",
+            param_hint="--match-on",
+        )
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     try:
         with common.progress(*columns) as bar:
             task = bar.add_task("reading", total=None)
             check_out(output)
-            table = only(join(predictions, Manifest.open(source), labels=labels), where or [])
-            known = Known.of(Manifest.open(trained_on)) if trained_on else None
+            table = only(join(predictions, Manifest.open(source), labels=labels, beside=chosen), where or [])
+            known = Known.of(Manifest.open(trained_on), trained_where or ()) if trained_on else None
             other = read_predictions(compare) if compare else None
             metrics = study(
                 table,

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from cough.audio import decode
 from cough.cli import common
 from cough.errors import InputError
+from cough.mediator import ConditionAnswer
 from cough.messages import NOTICE
-from cough.screener import Screener, ScreeningResult
+from cough.screener import PersonResult, Screener, ScreeningResult, combine
 from cough.symptoms import SymptomAnswers
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings in any common format.")]
@@ -35,11 +36,16 @@ Say = Annotated[
 Prevalence = Annotated[
     float | None, typer.Option("--prevalence", help="Share of such people who have the condition, 0 to 1.")
 ]
+Person = Annotated[
+    bool,
+    typer.Option("--person", help="All FILEs are of one person: one answer to each condition from them."),
+]
 
 
 def screen(
     files: Files,
     json_lines: common.JsonOption = False,
+    person: Person = False,
     plot: Plot = None,
     symptom: Say = None,
     prevalence: Prevalence = None,
@@ -54,7 +60,8 @@ def screen(
     if prevalence is not None and not 0 < prevalence < 1:
         raise typer.BadParameter("must lie between 0 and 1", param_hint="--prevalence")
     screener = common.open_screener(bundle)
-    failed = measured = False
+    failed = False
+    results: list[ScreeningResult] = []
     with common.progress(disable=len(files) < 5) as progress:
         for path in progress.track(files, description="screening"):
             try:
@@ -63,11 +70,13 @@ def screen(
                 failed = True
                 common.fail(error, path, as_json=json_lines)
                 continue
-            measured = True
+            results.append(result)
             _show(path, result, json_lines)
             if plot is not None:
                 _draw(path, result, screener, plot)
-    if measured and not json_lines:
+    if person and results:
+        _show_person(combine(screener.bundle.spec.conditions, results), json_lines)
+    if results and not json_lines:
         common.emit(NOTICE)
     if failed:
         raise typer.Exit(common.FAILED)
@@ -103,6 +112,18 @@ def _show(path: Path, result: ScreeningResult, json_lines: bool) -> None:
         common.emit(json.dumps(body))
     else:
         common.emit(verdict(path.name, result))
+
+
+def _show_person(result: PersonResult, json_lines: bool) -> None:
+    if json_lines:
+        # The recordings have their own lines.
+        common.emit(json.dumps({"person": result.model_dump(mode="json", exclude={"recordings"})}))
+        return
+    of = f"{result.n_counted} of {len(result.recordings)} recordings"
+    lines = [f"the person: {result.outcome}  ({of} counted)"]
+    for condition in result.conditions:
+        lines += _condition_lines(condition)
+    common.emit("\n".join(lines))
 
 
 def _ratio(value: float | None) -> str:
@@ -142,30 +163,35 @@ def verdict(name: str, result: ScreeningResult) -> str:
         mark = "record again" if reason.blocking else "note"
         lines.append(f"  {mark}: {reason.code}: {reason.message}")
     for condition in result.conditions:
-        why = f" ({', '.join(condition.abstained_because)})" if condition.abstained_because else ""
-        lines.append(
-            f"  {condition.title}: {condition.answer}{why}; probability {condition.probability:.2f}; "
-            f"on its test set AUROC {condition.evidence.auroc:.2f}, "
-            f"levels alone {condition.evidence.level_only_auroc:.2f}"
-        )
-        votes = ", ".join(
-            f"{voter.name} {1 - next(iter(voter.probabilities.values())):.2f}" for voter in condition.voters
-        )
-        lines.append(f"    voters: {votes}")
-        if condition.predictive_values is not None:
-            values = condition.predictive_values
-            lines.append(
-                f"    at prevalence {values.prevalence:.2f} a call at one half would have PPV "
-                f"{_ratio(values.positive)}, NPV {_ratio(values.negative)}"
-            )
-        if condition.symptoms is not None:
-            said = condition.symptoms
-            shares = ", ".join(f"{name} {share:+.2f}" for name, share in said.contributions.items())
-            lines.append(
-                f"  {condition.title.split(',')[0]}, from the answers alone: probability "
-                f"{said.probability:.2f} at prevalence {said.prevalence:.2f}; log-odds: {shares}"
-            )
-        if condition.fused is not None:
-            heard = "both" if condition.fused.sound_counts else "answers only, the sound adds too little"
-            lines.append(f"    together: probability {condition.fused.probability:.2f} ({heard})")
+        lines += _condition_lines(condition)
     return "\n".join(lines)
+
+
+def _condition_lines(condition: ConditionAnswer) -> list[str]:
+    why = f" ({', '.join(condition.abstained_because)})" if condition.abstained_because else ""
+    lines = [
+        f"  {condition.title}: {condition.answer}{why}; probability {condition.probability:.2f}; "
+        f"on its test set AUROC {condition.evidence.auroc:.2f}, "
+        f"levels alone {condition.evidence.level_only_auroc:.2f}"
+    ]
+    votes = ", ".join(
+        f"{voter.name} {1 - next(iter(voter.probabilities.values())):.2f}" for voter in condition.voters
+    )
+    lines.append(f"    voters: {votes}")
+    if condition.predictive_values is not None:
+        values = condition.predictive_values
+        lines.append(
+            f"    at prevalence {values.prevalence:.2f} a call at one half would have PPV "
+            f"{_ratio(values.positive)}, NPV {_ratio(values.negative)}"
+        )
+    if condition.symptoms is not None:
+        said = condition.symptoms
+        shares = ", ".join(f"{name} {share:+.2f}" for name, share in said.contributions.items())
+        lines.append(
+            f"  {condition.title.split(',')[0]}, from the answers alone: probability "
+            f"{said.probability:.2f} at prevalence {said.prevalence:.2f}; log-odds: {shares}"
+        )
+    if condition.fused is not None:
+        heard = "both" if condition.fused.sound_counts else "answers only, the sound adds too little"
+        lines.append(f"    together: probability {condition.fused.probability:.2f} ({heard})")
+    return lines

@@ -23,7 +23,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from cough.evaluation.metrics import auroc
-from cough.evaluation.table import GROUPS, columns_of, features
+from cough.evaluation.table import GROUPS, columns_of, features, own_groups
 from cough.evaluation.verdict import TOGETHER
 
 Float = npt.NDArray[np.float64]
@@ -31,7 +31,6 @@ Folds = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
 """(train rows, test rows) of each fold."""
 N_FOLDS = 5
 MISSING = "missing answers"
-NAMES = ("levels", *GROUPS, MISSING)
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,11 @@ class Comparator:
     columns: tuple[str, ...]
     scores: Float
     """(n,) probabilities out of fold; NaN where no fold scored a row."""
+
+
+def matchable(frame: pd.DataFrame) -> tuple[str, ...]:
+    """What people can be alike in: levels and every group of columns, here or not."""
+    return ("levels", *GROUPS, *own_groups(frame))
 
 
 def subject_folds(labels: Float, subjects: npt.ArrayLike, *, seed: int) -> Folds:
@@ -73,16 +77,17 @@ def time_folds(days: Float, subjects: npt.ArrayLike) -> Folds:
 
 
 def comparators(
-    frame: pd.DataFrame, labels: Float, folds: Folds, *, seed: int, names: tuple[str, ...] = NAMES
+    frame: pd.DataFrame, labels: Float, folds: Folds, *, seed: int, names: tuple[str, ...] = ()
 ) -> Iterator[Comparator]:
     """Every comparator of these names whose columns are here, and, of several, all of them together.
 
     Parameters
     ----------
     frame : as ``table.join`` makes it, boxes that were left blank answered (``table.answers``)
+    names : empty: every one, and ``MISSING``
     """
     found = []
-    for name in names:
+    for name in names or (*matchable(frame), MISSING):
         table = _blanks(frame) if name == MISSING else features(frame, name)
         if table is not None:
             yield Comparator(name, tuple(table.columns), out_of_fold(table, labels, folds, seed=seed))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cough import errors
-from cough.evaluation.table import NOBODY
+from cough.evaluation.table import NOBODY, Where
 from cough.manifest import UNKNOWN, Manifest
 
 
@@ -22,19 +23,33 @@ class Known:
     """``pcm_sha256`` of its recordings."""
 
     @classmethod
-    def of(cls, manifest: Manifest) -> Known:
+    def of(cls, manifest: Manifest, conditions: Sequence[str] = ()) -> Known:
         """Everybody and everything that a training manifest names.
+
+        Parameters
+        ----------
+        conditions : ``COLUMN=VALUE``, all of which hold for the rows that were trained on
 
         Raises
         ------
-        ManifestInvalid : neither a subject nor a hash: nothing could be found, so nothing may be promised
+        ManifestInvalid : neither a subject nor a hash: nothing could be found, so nothing may be promised;
+            or a condition on no column of it
         """
-        recordings = [row.recording for row in manifest.rows()]
+        try:
+            wheres = [Where.parse(text, manifest.header()) for text in conditions]
+        except ValueError as error:
+            raise errors.ManifestInvalid(f"Of the training manifest, {error}.") from error
+        recordings = [
+            row.recording
+            for row in manifest.rows()
+            if all(where.holds(row.columns[where.column]) for where in wheres)
+        ]
         subjects = frozenset(r.subject_id for r in recordings) - {UNKNOWN}
         sounds = frozenset(r.pcm_sha256 for r in recordings if r.pcm_sha256)
         if not subjects and not sounds:
             raise errors.ManifestInvalid(
-                "The training manifest names neither subjects nor pcm_sha256: no leak could be found by it."
+                "What of the training manifest was trained on names neither subjects nor pcm_sha256: no leak "
+                "could be found by it."
             )
         return cls(subjects, sounds)
 

@@ -124,5 +124,5 @@ def _ci(figure: dict[str, float] | None, digits: int = 2) -> str:
     return f"{value} ({low} to {high})"
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None or not math.isfinite(value) else f"{100 * value:.0f} %"
+def _percent(value: float | None, digits: int = 0) -> str:
+    return "-" if value is None or not math.isfinite(value) else f"{100 * value:.{digits}f} %"

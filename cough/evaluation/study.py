@@ -17,7 +17,7 @@ import pandas as pd
 
 from cough import errors
 from cough.evaluation import matching
-from cough.evaluation.comparators import MISSING, NAMES, Comparator, comparators, subject_folds
+from cough.evaluation.comparators import Comparator, comparators, matchable, subject_folds
 from cough.evaluation.leaks import Known, leaks, looked_for, met
 from cough.evaluation.metrics import auprc, auroc, expected_calibration_error, holm, precision_recall
 from cough.evaluation.parts import splits, subgroups
@@ -31,8 +31,8 @@ from cough.evaluation.resampling import (
     rates,
 )
 from cough.evaluation.sound import roc, sound
-from cough.evaluation.table import GROUPS, NO_EVENT, NOBODY, Table, features, is_constant
-from cough.evaluation.verdict import TOGETHER, gate_in_words, judge, not_judged
+from cough.evaluation.table import NO_EVENT, NOBODY, Table, features, is_constant, own_groups, without
+from cough.evaluation.verdict import gate_in_words, judge, not_judged
 
 Float: TypeAlias = npt.NDArray[np.float64]
 Tick: TypeAlias = Callable[[str], None]
@@ -41,7 +41,6 @@ BESIDE_GATE = ("levels", "device and channel", "source")
 """What may tell a cough from another sound in a corpus put together from several."""
 MUCH_MISSING = 0.2
 """Share without a measurement beyond which those who are left may not be those who came."""
-MATCHABLE = ("levels", *GROUPS)
 MATCH_ON = ("levels", "age and sex", "device and channel", "source")
 """Confounders that are matched on where nobody chooses."""
 
@@ -60,7 +59,8 @@ def evaluate(
     ----------
     trained_on : what the score's training knew, besides what the predictions say of it
     other : predictions of another model for the same recordings
-    match_on : confounders, of ``MATCHABLE``; empty: those of ``MATCH_ON`` that are here
+    match_on : confounders, of ``comparators.matchable``; empty: those of ``MATCH_ON`` and of the caller's
+        own that are here
     tick : told each step's name as it begins
 
     Raises
@@ -92,12 +92,12 @@ def evaluate(
         "conditions": {
             name: _condition(
                 # The label itself may not stand beside the sound as something that needs no cough.
-                frame if column == f"label_{name}" else frame.drop(columns=column),
+                frame if column == f"label_{name}" else without(frame, column),
                 name,
                 column,
                 trained_on,
                 other,
-                match_on or MATCH_ON,
+                match_on or (*MATCH_ON, *own_groups(frame)),
                 tick,
             )
             for name, column in table.conditions.items()
@@ -251,7 +251,7 @@ def _condition(
         "leaks": leaks(rows, trained_on),
         "leaks_looked_for": asdict(looked_for(rows, trained_on)),
     }
-    missing = [n for n in NAMES if n not in {c.name for c in found} and n not in (MISSING, TOGETHER)]
+    missing = [n for n in matchable(rows) if n not in {c.name for c in found}]
     body["constant"] = [n for n in missing if is_constant(rows, n)]
     body["absent"] = [n for n in missing if n not in body["constant"]]
     tick(f"{name}: matching")

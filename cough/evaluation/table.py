@@ -51,6 +51,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "source": ("source", "recruitment_source"),
 }
 """What may tell a label without any cough: name -> the columns it may stand in."""
+CHOSEN = "chosen:"
+"""Begins the copy of a column that the caller put into a group: ``chosen:<group>:<column>``."""
 STATED = "_stated"
 """Ends the name of a manifest's column where the predictions have one of that name, too."""
 OURS = ("subject", "split")
@@ -86,6 +88,57 @@ class LabelColumn:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """Columns of a manifest that may tell a label without any cough, besides those of ``GROUPS``."""
+
+    group: str
+    """A name of its own, or one of ``GROUPS``, which has these columns too then."""
+    columns: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Beside:
+        """``NAME=COLUMN[,COLUMN]``.
+
+        Raises
+        ------
+        ValueError : it is not
+        """
+        group, _, rest = text.partition("=")
+        columns = tuple(name.strip() for name in rest.split(","))
+        if not group.strip() or ":" in group or group in ("levels", *OURS) or "" in columns:
+            raise ValueError(f"{text!r} is not NAME=COLUMN or NAME=COLUMN,COLUMN")
+        return cls(group.strip(), columns)
+
+
+@dataclass(frozen=True)
+class Where:
+    """A column and the word that is to stand in it."""
+
+    column: str
+    word: str
+
+    @classmethod
+    def parse(cls, text: str, columns: Iterable[str]) -> Where:
+        """``COLUMN=VALUE``, the column one of ``columns``.
+
+        Raises
+        ------
+        ValueError : it is not
+        """
+        column, separator, word = text.partition("=")
+        if not separator or column not in set(columns):
+            raise ValueError(f"{text!r} is not COLUMN=VALUE of a column that is here")
+        return cls(column, word)
+
+    def holds(self, cell: object) -> bool:
+        """Whether a cell says so; a number, however it is written."""
+        try:
+            return str(cell) == self.word or float(str(cell)) == float(self.word)
+        except ValueError:
+            return False
+
+
+@dataclass(frozen=True)
 class Table:
     """Rows of a manifest for which there is a prediction."""
 
@@ -101,7 +154,11 @@ class Table:
 
 
 def join(
-    predictions: str | os.PathLike[str], manifest: Manifest, *, labels: Iterable[LabelColumn] = ()
+    predictions: str | os.PathLike[str],
+    manifest: Manifest,
+    *,
+    labels: Iterable[LabelColumn] = (),
+    beside: Iterable[Beside] = (),
 ) -> Table:
     """Join by ``recording_id``.
 
@@ -109,12 +166,14 @@ def join(
     ----------
     labels : of conditions whose label is not where it is looked for otherwise: in the column of
         ``manifest.LABELS``, else in ``<condition>_status``
+    beside : columns that are to stand beside the sound, besides those that do by their names
 
     Raises
     ------
     PredictionsInvalid : no parquet, a column missing, an id twice, no recording in common, a condition
         of ``labels`` that is not there, or an answer that is no class
-    ManifestInvalid : no recording, or one twice; a column of ``labels`` that is not there or says nothing
+    ManifestInvalid : no recording, or one twice; a column of ``labels`` or ``beside`` that is not there, or
+        one of ``labels`` that says nothing
     """
     frame = read_predictions(predictions)
     conditions = sorted(c.removesuffix("_probability") for c in frame.columns if c.endswith("_probability"))
@@ -132,7 +191,7 @@ def join(
     if manifested["recording_id"].duplicated().any():
         raise errors.ManifestInvalid("The manifest names a recording twice: run cough data validate.")
     # By the whole manifest: whether a box was ever answered with "no" must not depend on who was measured.
-    manifested = answers(manifested)
+    manifested = answers(manifested).assign(**_chosen(manifested, beside))
     found: dict[str, LabelColumn] = {}
     for name in conditions:
         label = told.get(name) or LabelColumn(name, LABELS[name][0] if name in LABELS else f"{name}_status")
@@ -169,6 +228,20 @@ def _told(labels: Iterable[LabelColumn], conditions: list[str], manifest: Manife
         if label.column not in manifest.header():
             raise errors.ManifestInvalid(f"The manifest has no column {label.column}.")
     return told
+
+
+def _chosen(manifested: pd.DataFrame, beside: Iterable[Beside]) -> dict[str, pd.Series]:
+    """Copies of the caller's columns; numbers where nothing else stands in them."""
+    found = {}
+    for one in beside:
+        for name in one.columns:
+            if name not in manifested:
+                raise errors.ManifestInvalid(f"The manifest has no column {name}.")
+            words = manifested[name].replace("", np.nan)
+            numbers = pd.to_numeric(words, errors="coerce").replace([np.inf, -np.inf], np.nan)
+            whole = numbers.notna().sum() == words.notna().sum()
+            found[f"{CHOSEN}{one.group}:{name}"] = numbers if whole else manifested[name]
+    return found
 
 
 def _classes(frame: pd.DataFrame, condition: str) -> tuple[str, ...]:
@@ -285,7 +358,23 @@ def columns_of(frame: pd.DataFrame, group: str) -> list[str]:
     if group == "levels":
         return [c for c in LEVELS if c in frame]
     more = [c for c in frame if c.startswith(SYMPTOM_PREFIXES)] if group == "symptoms" else []
-    return [*(c for c in GROUPS.get(group, ()) if c in frame), *more]
+    chosen = [c for c in frame if c.startswith(f"{CHOSEN}{group}:")]
+    return [*(c for c in GROUPS.get(group, ()) if c in frame), *more, *chosen]
+
+
+def own_groups(frame: pd.DataFrame) -> tuple[str, ...]:
+    """The names that the caller gave (``Beside``), but for those of ``GROUPS``."""
+    chosen = dict.fromkeys(c.split(":")[1] for c in frame if c.startswith(CHOSEN))
+    return tuple(name for name in chosen if name not in GROUPS)
+
+
+def without(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The same without a column of the manifest and what the caller made of it."""
+    return frame.drop(columns=[c for c in frame if c == column or _is_copy(c, column)])
+
+
+def _is_copy(name: str, column: str) -> bool:
+    return name.startswith(CHOSEN) and name.split(":", 2)[2] == column
 
 
 def answers(frame: pd.DataFrame) -> pd.DataFrame:
@@ -319,14 +408,6 @@ def is_constant(frame: pd.DataFrame, group: str) -> bool:
     return any(c.notna().all() and c.nunique() == 1 for c in columns)
 
 
-def _is(cell: object, word: str) -> bool:
-    """Whether a cell holds a word; a number, however it is written."""
-    try:
-        return str(cell) == word or float(str(cell)) == float(word)
-    except ValueError:
-        return False
-
-
 def only(table: Table, conditions: list[str]) -> Table:
     """The rows where every ``column=value`` holds.
 
@@ -336,10 +417,11 @@ def only(table: Table, conditions: list[str]) -> Table:
     """
     frame = table.frame
     for condition in conditions:
-        column, separator, value = condition.partition("=")
-        if not separator or column not in frame:
-            raise errors.PredictionsInvalid(f"{condition!r} is not COLUMN=VALUE of a column that is here.")
-        frame = frame[[_is(cell, value) for cell in frame[column]]]
+        try:
+            where = Where.parse(condition, frame.columns)
+        except ValueError as error:
+            raise errors.PredictionsInvalid(f"{error}.") from error
+        frame = frame[[where.holds(cell) for cell in frame[where.column]]]
     if frame.empty:
         raise errors.PredictionsInvalid("No recording is left.")
     return replace(table, frame=frame.reset_index(drop=True))

@@ -7,9 +7,9 @@ The rules, in this order; the first that applies decides the level:
 3. ``no_signal``: the interval of the audio score's AUROC reaches 0.5.
 4. ``not_compared``: no comparator could be tried, or not the levels of the recordings.
 5. ``not_beyond``: against some comparator the interval of the difference reaches 0, or against all of
-   them together ``FIT``; or matched on the confounders the interval reaches 0.5, or too few people match
-   to judge by any method; or so many were not measured, or of one class so many more, that who is left
-   may tell.
+   them together ``FIT``; or matched on the confounders the interval reaches 0.5, or no method gives pairs
+   enough that are alike (``UNBALANCED``); or so many were not measured, or of one class so many more, that
+   who is left may tell.
 6. ``subjects_unknown``: of more than ``UNKNOWN_SHARE`` of the recordings nobody knows who is heard, so that
    intervals may be too narrow by any factor.
 7. ``beyond_comparators``: none of these. It still says nothing about comparators that are absent.
@@ -23,6 +23,11 @@ from pydantic import BaseModel, ConfigDict
 
 MIN_SUBJECTS = 20
 CHANCE = 0.5
+UNBALANCED = 0.25
+"""Standardised mean difference beyond which matched people are not alike (Stuart 2010, "Matching methods for
+causal inference", section 3.2)."""
+SURE = 0.05
+"""p-value, Holm's, from which on the sound is not said to add anything."""
 UNKNOWN_SHARE = 0.05
 TOGETHER = "all of these together"
 """The comparator of every column at once: a score that is the sum of two shortcuts beats each of them."""
@@ -105,10 +110,17 @@ def judge(condition: dict[str, Any]) -> Verdict:
         sentences.append(f"Without any cough, {_and(beaten_by)} told the label better than the sound did.")
     if not_beaten:
         sentences.append(f"The sound was not shown to be better than {_and(not_beaten)}.")
+    adds = [
+        c["name"]
+        for c in condition["comparators"]
+        if not c["audio_minus_this"]["low"] > 0 and c["p_audio_adds_holm"] < SURE
+    ]
+    if adds:
+        sentences.append(f"Beside {_and(adds)} the sound does add something (likelihood ratio).")
     shortcuts = [c["name"] for c in condition["comparators"] if c["auroc"]["low"] > CHANCE]
     if shortcuts:
         sentences.append(f"The label can be told from {_and(shortcuts)}: each is a shortcut for any model.")
-    unmatched = []
+    unmatched, alike = [], []
     for matched in condition["matched"]:
         figure = matched["auroc"]
         if figure is None:
@@ -120,6 +132,17 @@ def judge(condition: dict[str, Any]) -> Verdict:
         )
         if figure["low"] <= CHANCE:
             unmatched.append(matched["method"])
+        apart = [
+            f"{b['name']} ({b['after']:+.2f})"
+            for b in matched["balance"]
+            if not abs(b["after"]) <= UNBALANCED
+        ]
+        alike.append(not apart)
+        if apart:
+            sentences.append(
+                f"These pairs are not alike in {_and(apart)}, differences in standard deviations: what "
+                "that tells is not ruled out by them."
+            )
     if condition["absent"]:
         sentences.append(
             f"Not in this manifest, so not ruled out: {_and(condition['absent'])}. Published sets were told "
@@ -140,8 +163,7 @@ def judge(condition: dict[str, Any]) -> Verdict:
             f"The other model was trained on {compared['n_in_training']} of these recordings: its figures "
             "here are too good."
         )
-    figures = [matched["auroc"] for matched in condition["matched"]]
-    if figures and not any(figures):
+    if condition["matched"] and not any(alike):
         unmatched.append("every method")
     level: Level = "beyond_comparators"
     if condition["leaks"]:

@@ -59,6 +59,19 @@ def test_screen_json_lines() -> None:
         ScreeningResult.model_validate(line["result"])
 
 
+def test_several_recordings_of_one_person() -> None:
+    files = (GOOD, EXAMPLES / "synthetic_noise.ogg", GOOD)
+    done = run("screen", "--json", "--person", *files)
+    assert done.returncode == 0
+    *each, last = [json.loads(line) for line in done.stdout.splitlines()]
+    results = [ScreeningResult.model_validate(line["result"]) for line in each]
+    assert [r.outcome != "rerecord" for r in results] == [True, False, True]
+    assert last["person"]["n_counted"] == 2
+    assert [c["name"] for c in last["person"]["conditions"]] == [c.name for c in results[0].conditions]
+    words = run("screen", "--person", *files).stdout
+    assert "the person: inconclusive  (2 of 3 recordings counted)" in words
+
+
 @pytest.fixture(scope="module")
 def bad_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Every kind of file that people really send, by the code that it must get."""

@@ -23,8 +23,10 @@ def condition(**changes: Any) -> dict[str, Any]:
         "n_negative": 50,
         "n_subjects_positive": 50,
         "n_subjects_negative": 50,
-        "comparators": [{"name": "levels", "auroc": levels, "audio_minus_this": gap}],
-        "matched": [{"method": "exact", "n_pairs": 40, "on": ["source"], "auroc": figure}],
+        "comparators": [
+            {"name": "levels", "auroc": levels, "audio_minus_this": gap, "p_audio_adds_holm": 0.001}
+        ],
+        "matched": [{"method": "exact", "n_pairs": 40, "on": ["source"], "auroc": figure, "balance": []}],
         "absent": [],
         "constant": [],
         "leaks": [],
@@ -37,7 +39,7 @@ def condition(**changes: Any) -> dict[str, Any]:
     }
 
 
-UNMATCHED = [{"method": "exact", "n_pairs": 2, "on": ["source"], "auroc": None}]
+UNMATCHED = [{"method": "exact", "n_pairs": 2, "on": ["source"], "auroc": None, "balance": []}]
 
 
 @pytest.mark.parametrize(
