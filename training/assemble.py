@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +25,6 @@ from cough.bundle import (
     load_bundle,
 )
 from cough.encoder import Encoder
-from cough.evaluation.metrics import (
-    auroc,
-    expected_calibration_error,
-    sensitivity,
-    specificity,
-    specificity_at_sensitivity,
-)
 from cough.gate import CoughGate
 from cough.heard import HEARD, fingerprint, read_heard, write_heard
 from cough.manifest import Manifest
@@ -43,8 +34,9 @@ from training.calibration import Calibration, calibrate_on_heldout
 from training.clips import GateClips, is_silent
 from training.condition import read_condition, train_condition, with_condition
 from training.config import TrainingConfig
-from training.corpus import VOCAL_HARD, Corpus, Teacher
+from training.corpus import Corpus, Teacher
 from training.export import check_parity, export_encoder, export_gate, gate_module
+from training.gate_table import gate_table
 from training.heldout import Heldout
 from training.networks import GATE_HOP_S, EncoderNetwork, GateEnsemble
 from training.probe import IN_BUNDLE, probes
@@ -328,57 +320,13 @@ def _gate_figures(parts: Parts, config: TrainingConfig, gate: CoughGate) -> dict
     rows = corpus.where(lambda r: r.fold == config.test_fold and r.is_cough is not None and r.is_clip)
     if len({corpus.recordings[r].is_cough for r in rows}) < 2:
         return {"note": "The test fold does not hold coughs and other sounds both."}
-    recordings = [corpus.recordings[r] for r in rows]
-    labels = np.array([r.is_cough for r in recordings], dtype=int)
     scores = np.array([gate.detect(parts.waves.samples(int(r))).cough_score for r in rows])
-    teacher = parts.teacher.clip_scores(len(corpus.recordings))[rows]
-    hard = np.array([r.is_cough or r.event in VOCAL_HARD for r in recordings])
-    threshold = gate.spec.threshold
-    by_source = {}
-    for source in sorted({r.source for r in recordings}):
-        here = np.array([r.source == source for r in recordings])
-        cough, other = here & (labels == 1), here & (labels == 0)
-        versus = cough | (labels == 0)
-        by_source[source] = {
-            "coughs": int(cough.sum()),
-            "others": int(other.sum()),
-            "sensitivity": _round(sensitivity(labels[cough], scores[cough], threshold=threshold))
-            if cough.any()
-            else None,
-            "specificity": _round(specificity(labels[other], scores[other], threshold=threshold))
-            if other.any()
-            else None,
-            "auroc_against_all_others": _round(auroc(labels[versus], scores[versus]))
-            if cough.any()
-            else None,
-            "mn04_auroc_against_all_others": _heard(auroc, labels[versus], teacher[versus])
-            if cough.any()
-            else None,
-        }
+    table = gate_table(corpus, parts.teacher, rows, scores, threshold=gate.spec.threshold)
     return {
-        "coughs": int(labels.sum()),
-        "others": int((1 - labels).sum()),
-        "auroc": _round(auroc(labels, scores)),
-        "auroc_hard": _round(auroc(labels[hard], scores[hard])),
-        "specificity_at_95_sensitivity": _round(specificity_at_sensitivity(labels, scores, target=0.95)),
-        "sensitivity_at_threshold": _round(sensitivity(labels, scores, threshold=threshold)),
-        "specificity_at_threshold": _round(specificity(labels, scores, threshold=threshold)),
-        "expected_calibration_error": _round(expected_calibration_error(labels, scores)),
-        "mn04_auroc": _heard(auroc, labels, teacher),
-        "mn04_auroc_hard": _heard(auroc, labels[hard], teacher[hard]),
-        "mn04_specificity_at_95_sensitivity": _heard(
-            partial(specificity_at_sensitivity, target=0.95), labels, teacher
-        ),
-        "by_source": by_source,
+        **table["pooled"],
+        "by_source": table["by_source"],
         "note": "The test fold shares its sources with training; recordings of other corpora score lower.",
     }
-
-
-def _heard(
-    figure: Callable[[np.ndarray, np.ndarray], float], labels: np.ndarray, scores: np.ndarray
-) -> float | None:
-    """A figure of the teacher's; None where it was not asked about every clip."""
-    return None if np.isnan(scores).any() else _round(figure(labels, scores))
 
 
 def _quality_figures(parts: Parts, config: TrainingConfig, gate: CoughGate) -> dict[str, Any]:
@@ -389,11 +337,11 @@ def _quality_figures(parts: Parts, config: TrainingConfig, gate: CoughGate) -> d
         waveform = Waveform.from_samples(parts.waves.samples(int(row)), rate_hz=SAMPLE_RATE_HZ)
         for reason in judge(assess(waveform, gate.detect(waveform.samples).events)):
             counts[reason.code] += 1
-    return {"fold_5_cough_clips": len(rows), "touched_by": counts}
-
-
-def _round(x: float) -> float:
-    return round(x, 4)
+    return {
+        "test_set": f"fold {config.test_fold}, cough clips",
+        "cough_clips": len(rows),
+        "touched_by": counts,
+    }
 
 
 def _some_clips(waves: Waves, rows: np.ndarray, n: int) -> list[np.ndarray]:

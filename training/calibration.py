@@ -7,7 +7,9 @@ Both come from recordings of the training folds, each scored by a gate that neve
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ from cough.evaluation.metrics import (
 from training.clips import NOTHING_HEARD, TEACHER_HEARS_NOTHING, is_silent
 from training.config import TrainingConfig
 from training.corpus import Corpus, Teacher
-from training.gate_table import gate_table
+from training.gate_table import bootstrapped, gate_table
 from training.heldout import Heldout
 from training.parts import deal
 from training.scoring import clip_scores
@@ -64,7 +66,15 @@ def calibrate_on_heldout(
     everyone = [i for i, row in enumerate(heldout.rows) if recordings[row].is_cough is not None]
     every_score = clip_scores([heldout.logits[i] for i in everyone], g.score_frames, slope=slope, shift=shift)
     table = gate_table(corpus, teacher, heldout.rows[everyone], every_score, threshold=threshold)
-    every_label = np.array([recordings[row].is_cough for row in heldout.rows[everyone]], dtype=int)
+    every_label = np.array([recordings[row].is_cough for row in heldout.rows[everyone]], dtype=bool)
+    every_group = np.array([recordings[row].group_id for row in heldout.rows[everyone]])
+
+    def at_target(figure: Callable[..., float]) -> tuple[float, list[float] | None]:
+        there = partial(figure, threshold=wanted)
+        value = round(there(every_label, every_score), 4)
+        return value, bootstrapped(there, every_label, every_group, every_score)
+
+    found, kept = at_target(sensitivity), at_target(specificity)
     dealt = deal(corpus, config)
     return Calibration(
         slope,
@@ -93,8 +103,10 @@ def calibrate_on_heldout(
         | {
             "at_target_sensitivity": {
                 "threshold": round(wanted, 4),
-                "sensitivity": round(sensitivity(every_label, every_score, threshold=wanted), 4),
-                "specificity": round(specificity(every_label, every_score, threshold=wanted), 4),
+                "sensitivity": found[0],
+                "sensitivity_95": found[1],
+                "specificity": kept[0],
+                "specificity_95": kept[1],
             },
             "note": f"Gates trained for fewer epochs, each without a part of the {dealt.by}; calibration and "
             "threshold are those of the bundle, chosen on at most a few of these clips a group.",

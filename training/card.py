@@ -81,7 +81,8 @@ def card(
 
     Parameters
     ----------
-    results : contents of ``training/results/gate/*.json``; those of other bundles are left out
+    results : contents of ``training/results/gate/*.json``; those of other bundles are left out, but for the
+        tiers', of which the card then says that an earlier recipe trained them
     honest_table : contents of ``training.report``'s ``report.json``; left out where of another bundle
     beside : a bundle of the other licence tier
     """
@@ -89,9 +90,8 @@ def card(
     if honest_table is not None and honest_table["bundle_id"] != spec.bundle_id:
         honest_table = None
     record = spec.training
-    measured = [result for result in results if _is_of(result, spec)]
-    tiers = next((_tier_facts(result) for result in measured if "tiers" in result), None)
-    measured = [result for result in measured if "tiers" not in result]
+    tiers = next((_tier_facts(result, spec) for result in results if "tiers" in result), None)
+    measured = [result for result in results if _is_of(result, spec) and "tiers" not in result]
     tables = [*_recorded(spec), *measured]
     return {
         "bundle_id": spec.bundle_id,
@@ -110,7 +110,7 @@ def card(
         "gate": [_brief(result) for result in tables],
         "labels": spec.metrics["gate"].get("labels"),
         "not_measured": None if measured else NOT_MEASURED,
-        "conditions": [_condition(c) for c in spec.conditions],
+        "conditions": [_condition(c, spec.metrics.get(c.name, {}).get("test", {})) for c in spec.conditions],
         "honest_table": honest_table,
         "no_honest_table": NO_TABLE if spec.conditions and honest_table is None else None,
         "subgroups": {r["title"]: r["subgroups"] for r in measured if "subgroups" in r},
@@ -202,10 +202,11 @@ def _tier(spec: BundleSpec) -> dict[str, Any]:
     }
 
 
-def _tier_facts(result: dict[str, Any]) -> dict[str, Any]:
+def _tier_facts(result: dict[str, Any], spec: BundleSpec) -> dict[str, Any]:
     """Both tiers' gates by ``training.tiers``: which ships, and the pooled figures of each test."""
     return {
         "code_version": result["code_version"],
+        "earlier_bundle": None if _is_of(result, spec) else result["bundle_id"],
         "shipped": next((name for name, tier in result["tiers"].items() if tier["shipped"]), None),
         "trained_on": {name: tier["trained_on"] for name, tier in result["tiers"].items()},
         "tests": {
@@ -237,12 +238,21 @@ def _thresholds(spec: BundleSpec) -> dict[str, dict[str, Any]]:
     return chosen
 
 
-def _condition(c: ConditionSpec) -> dict[str, Any]:
+def _condition(c: ConditionSpec, tested: dict[str, Any]) -> dict[str, Any]:
+    """A condition's facts; ``tested`` is what ``training.condition`` measured on the test fold."""
     facts = c.model_dump(mode="json", include={"name", "title", "bands", "answers", "policy", "evidence"})
     voters = [v.model_dump(mode="json", include={"name", "method", "evidence"}) for v in c.voters]
     covered = {band: {"n": n, "share": share} for band, (n, share) in c.mediator.coverage_by_band.items()}
     symptoms = None if c.symptoms is None else c.symptoms.model_dump(mode="json")
-    return {**facts, "voters": voters, "coverage_by_band": covered, "symptoms": symptoms}
+    of_class = tested.get("coverage_of_class", {})
+    return {
+        **facts,
+        "voters": voters,
+        "coverage_by_band": covered,
+        "coverage_of_class": {name: of_class[name] for name in c.classes if name in of_class},
+        "coverage_of_class_95": {name: of_class.get(f"{name}_95") for name in c.classes if name in of_class},
+        "symptoms": symptoms,
+    }
 
 
 def _margin(spec: BundleSpec, name: str) -> list[float] | None:

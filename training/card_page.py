@@ -131,13 +131,21 @@ def _condition_blocks(condition: dict[str, Any]) -> list[str]:
         f"{band} band {facts['share']:.1%} of {facts['n']}"
         for band, facts in condition["coverage_by_band"].items()
     )
+    of_class = ", ".join(
+        f"{name} {_valued(share, condition['coverage_of_class_95'][name])}"
+        for name, share in condition["coverage_of_class"].items()
+    )
+    called, kept, error = (
+        _valued(evidence[name], evidence[f"{name}_95"])
+        for name in ("sensitivity", "specificity", "expected_calibration_error")
+    )
     return [
         f"{evidence['n_recordings']} recordings, {evidence['n_positive']} of them positive: "
         f"{evidence['test_set']}. Intervals: 95 %, by groups.",
         table(("", "AUROC"), rows),
-        f"Sensitivity {number(evidence['sensitivity'])}, specificity {number(evidence['specificity'])} for a "
-        f"call at one half; expected calibration error {number(evidence['expected_calibration_error'])}. "
-        f"The conformal set held the truth in: {covered or 'not measured'}.",
+        f"Sensitivity {called}, specificity {kept} for a call at one half; expected calibration error "
+        f"{error}. The conformal set held the truth in: {covered or 'not measured'}"
+        f"{f'; by class: {of_class}' if of_class else ''}.",
         condition["policy"],
         *_symptom_blocks(condition["symptoms"]),
     ]
@@ -184,7 +192,11 @@ def _tier_blocks(facts: dict[str, Any]) -> list[str]:
         for name, test in tiers["tests"].items()
         for key in ("auroc", "auroc_hard", "sensitivity", "specificity")
     ]
+    earlier = tiers["earlier_bundle"]
     return [
+        ""
+        if earlier is None
+        else f"Not of this bundle: trained by the recipe of `{earlier}`, an earlier one.",
         f"Both tiers' gates, by code `{tiers['code_version']}`: `all` learnt from {trained_on['all']} "
         f"recordings, `open` from {trained_on['open']}. On the same recordings of sources that neither had "
         f"heard ({unheard['coughs']} coughs, {unheard['others']} others) "
@@ -231,8 +243,15 @@ def _beside_blocks(facts: dict[str, Any]) -> list[str]:
 
 
 def _figure_blocks(figures: list[dict[str, Any]]) -> list[str]:
-    rows = [(f["figure"], _valued(f["value"], f["interval_95"]), f["test_set"] or "-") for f in figures]
-    return ["In brackets: 95 % interval, where one was taken.", table(("figure", "value", "test set"), rows)]
+    counts = [f for f in figures if isinstance(f["value"], int)]
+    measured = [f for f in figures if f not in counts]
+    rows = [(f["figure"], _valued(f["value"], f["interval_95"]), f["test_set"] or "-") for f in measured]
+    return [
+        "In brackets: 95 % interval. Thresholds, ridges and the distance between two ways to compute one "
+        "number are no estimates and have none.",
+        table(("figure", "value", "test set"), rows),
+        table(("count", "number", "of"), [(f["figure"], f["value"], f["test_set"] or "-") for f in counts]),
+    ]
 
 
 def _making_blocks(facts: dict[str, Any]) -> list[str]:

@@ -49,7 +49,7 @@ from cough.bundle import (
     load_bundle,
 )
 from cough.evaluation.metrics import expected_calibration_error, group_bootstrap, sensitivity, specificity
-from cough.evaluation.resampling import MIN_A_CLASS
+from cough.evaluation.resampling import MIN_A_CLASS, share
 from cough.heard import read_heard, write_heard
 from cough.manifest import Manifest
 from cough.mediator import pool, prediction_set
@@ -239,7 +239,6 @@ def train_condition(
         evidence=evidence,
         symptoms=symptoms,
     )
-    single = np.array([len(prediction_set(p.tolist(), quantiles)) == 1 for p in judged.mediator])
     figures = {
         "training": {
             "recordings": {c: int((train.labels == i).sum()) for i, c in enumerate(config.classes)},
@@ -248,16 +247,17 @@ def train_condition(
             "left_out": data.left_out,
         },
         "out_of_fold": {
+            "test_set": "training folds, each recording by models that learnt nothing from its fold",
             "n_recordings": len(train),
-            "auroc": round(macro_auroc(train.labels, out_of_fold.mediator), 4),
-            "level_only_auroc": round(macro_auroc(train.labels, out_of_fold.levels), 4),
+            **_ranked(
+                train, {"auroc": out_of_fold.mediator, "level_only_auroc": out_of_fold.levels}, config.seed
+            ),
             "margin_over_levels_95": margin,
-            "voters": {name: round(macro_auroc(train.labels, p), 4) for name, p in away.items()},
+            "voters": _ranked(train, away, config.seed),
         },
         "test": {
             **evidence.model_dump(mode="json"),
-            "coverage_of_sets": round(float(inside.mean()), 4),
-            "share_with_single_answer": round(float(single.mean()), 4),
+            **_sets(judged, inside, quantiles, config),
         },
     }
     final = replace(judged, mediator=_pooled(mediator, seen))
@@ -335,26 +335,32 @@ def _policy(
 def _evidence(judged: Judged, probability: np.ndarray, config: ConditionConfig) -> Evidence:
     data, seed = judged.data, config.seed
     ill, called = (data.labels > 0).astype(int), 1 - probability[:, 0]
+    figures: dict[str, Callable[[np.ndarray], float]] = {
+        "auroc": lambda r: macro_auroc(data.labels[r], probability[r]),
+        "level_only_auroc": lambda r: macro_auroc(data.labels[r], judged.levels[r]),
+        "sensitivity": lambda r: sensitivity(ill[r], called[r], threshold=0.5),
+        "specificity": lambda r: specificity(ill[r], called[r], threshold=0.5),
+        "expected_calibration_error": lambda r: expected_calibration_error(ill[r], called[r]),
+    }
     return Evidence(
         test_set=config.test_set,
         n_recordings=len(data),
         n_positive=int(ill.sum()),
-        auroc=round(macro_auroc(data.labels, probability), 4),
-        auroc_95=_interval(data, probability, seed),
-        level_only_auroc=round(macro_auroc(data.labels, judged.levels), 4),
-        level_only_auroc_95=_interval(data, judged.levels, seed),
         margin_95=_margin(judged, probability, seed),
-        sensitivity=round(sensitivity(ill, called, threshold=0.5), 4),
-        specificity=round(specificity(ill, called, threshold=0.5), 4),
-        expected_calibration_error=round(expected_calibration_error(ill, called), 4),
+        **_measured(figures, data, seed),
     )
 
 
-def _interval(data: Recordings, scores: np.ndarray, seed: int) -> tuple[float, float]:
-    low, high = group_bootstrap(
-        lambda rows: macro_auroc(data.labels[rows], scores[rows]), data.groups.tolist(), seed=seed
-    )
-    return round(low, 4), round(high, 4)
+def _measured(
+    figures: dict[str, Callable[[np.ndarray], float]], data: Recordings, seed: int
+) -> dict[str, Any]:
+    """Each figure of row indices, and as ``<name>_95`` its interval, groups resampled."""
+    out: dict[str, Any] = {}
+    for name, figure in figures.items():
+        out[name] = round(figure(np.arange(len(data))), 4)
+        low, high = group_bootstrap(figure, data.groups.tolist(), seed=seed)
+        out[f"{name}_95"] = (round(low, 4), round(high, 4))
+    return out
 
 
 def _margin(judged: Judged, probability: np.ndarray, seed: int) -> tuple[float, float]:
@@ -367,6 +373,41 @@ def _margin(judged: Judged, probability: np.ndarray, seed: int) -> tuple[float, 
         seed=seed,
     )
     return round(low, 4), round(high, 4)
+
+
+def _ranked(data: Recordings, scores: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
+    """The AUROC of each of these scores."""
+
+    def figure(one: np.ndarray) -> Callable[[np.ndarray], float]:
+        return lambda rows: macro_auroc(data.labels[rows], one[rows])
+
+    return _measured({name: figure(one) for name, one in scores.items()}, data, seed)
+
+
+def _sets(
+    judged: Judged, inside: np.ndarray, quantiles: tuple[float, ...], config: ConditionConfig
+) -> dict[str, Any]:
+    """How often the conformal sets hold the truth, and how often they hold one class."""
+    data = judged.data
+    single = np.array([len(prediction_set(p.tolist(), quantiles)) == 1 for p in judged.mediator])
+
+    def of(kind: int) -> Callable[[np.ndarray], float]:
+        among = data.labels == kind
+        return lambda rows: share(inside[rows] & among[rows], among[rows])
+
+    return {
+        **_measured(
+            {
+                "coverage_of_sets": lambda rows: float(inside[rows].mean()),
+                "share_with_single_answer": lambda rows: float(single[rows].mean()),
+            },
+            data,
+            config.seed,
+        ),
+        "coverage_of_class": _measured(
+            {name: of(kind) for kind, name in enumerate(config.classes)}, data, config.seed
+        ),
+    }
 
 
 def _mean_log(votes: dict[str, np.ndarray]) -> np.ndarray:

@@ -220,12 +220,12 @@ def _intervals(
         "expected_calibration_error": expected_calibration_error,
     }
     out = {
-        f"{name}_95": _interval(
+        f"{name}_95": bootstrapped(
             figure, clips.cough, clips.groups, detector.scores, resamples=resamples, seed=seed
         )
         for name, figure in figures.items()
     }
-    out["auroc_hard_95"] = _interval(
+    out["auroc_hard_95"] = bootstrapped(
         auroc, clips.cough[near], clips.groups[near], detector.scores[near], resamples=resamples, seed=seed
     )
     return out
@@ -240,23 +240,23 @@ def _margins(clips: Clips, *, resamples: int, seed: int) -> dict[str, list[float
     both = np.stack([clips.ours.scores, clips.mn04.scores], axis=1)
     near = clips.cough | clips.hard
     return {
-        "auroc_95": _interval(margin, clips.cough, clips.groups, both, resamples=resamples, seed=seed),
-        "auroc_hard_95": _interval(
+        "auroc_95": bootstrapped(margin, clips.cough, clips.groups, both, resamples=resamples, seed=seed),
+        "auroc_hard_95": bootstrapped(
             margin, clips.cough[near], clips.groups[near], both[near], resamples=resamples, seed=seed
         ),
     }
 
 
-def _interval(
+def bootstrapped(
     figure: Callable[[np.ndarray, np.ndarray], float],
     cough: np.ndarray,
     groups: np.ndarray,
     scores: np.ndarray,
     *,
-    resamples: int,
-    seed: int,
+    resamples: int = 1_000,
+    seed: int = 0,
 ) -> list[float] | None:
-    """Interval of ``figure(cough, scores)``; draws with coughs or others alone do not count."""
+    """95 % interval of ``figure(cough, scores)``, groups resampled; draws without both kinds do not count."""
     if cough.all() or np.isnan(scores).any():
         return None
 

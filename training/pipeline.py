@@ -104,6 +104,7 @@ def loso_jobs(
     """One gate without each part of the sources: few epochs, one thread, labels as they are given."""
     given = {
         "epochs": config.loso.epochs,
+        "members": config.loso.members,
         "self_training": False,
         "frame_self_training": False,
         "label_cleaning": False,

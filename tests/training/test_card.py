@@ -206,6 +206,28 @@ def test_figures_carry_interval_and_test_set(folder: Path) -> None:
     assert low == pytest.approx(0.404, abs=0.001)  # Wilson, 50 of 100
     assert high == pytest.approx(0.596, abs=0.001)
     assert not any("by_source" in name for name in figures)
+    page = as_markdown(card(load_bundle(folder), []))
+    assert "| flu.test.auroc | 0.700 (0.600 to 0.800) | made-up clinic |" in page
+    assert "| gate.fold_5.coughs | 3 | fold 5 |" in page.split("| count | number | of |")[1]
+
+
+def test_coverage_of_each_class_and_the_intervals_of_a_call_are_told(tmp_path: Path) -> None:
+    described = spec()
+    (flu,) = described.conditions
+    called = {
+        "sensitivity": 0.8,
+        "sensitivity_95": (0.7, 0.9),
+        "specificity": 0.6,
+        "specificity_95": (0.5, 0.7),
+    }
+    flu = flu.model_copy(update={"evidence": flu.evidence.model_copy(update=called)})
+    shares = {"negative": 0.88, "negative_95": [0.8, 0.95], "positive": 0.92, "positive_95": [0.85, 0.97]}
+    tested = {**described.metrics["flu"]["test"], "coverage_of_class": shares}
+    metrics = {**described.metrics, "flu": {"test": tested}}
+    changed = described.model_copy(update={"conditions": (flu,), "metrics": metrics})
+    page = as_markdown(card(load_bundle(write_bundle(tmp_path / "classes", changed)), []))
+    assert "by class: negative 0.880 (0.800 to 0.950), positive 0.920 (0.850 to 0.970)" in page
+    assert "Sensitivity 0.800 (0.700 to 0.900), specificity 0.600 (0.500 to 0.700)" in page
 
 
 def test_licence_tier_training_time_and_hashes(folder: Path) -> None:
@@ -277,6 +299,9 @@ def test_both_tiers_gates_are_told_where_they_were_measured_beside_this_one(
     assert said in page
     assert "| leave sources out, AUROC | 0.800 (0.750 to 0.850) |" in page
     assert "`all` takes 3 for coughs, `open` 5, each at its own threshold: that is why `all` ships" in page
+    assert "an earlier one" not in page
+    earlier = {**measured, "bundle_id": "default-before", "gate_sha256": "0" * 64}
+    assert "recipe of `default-before`, an earlier one" in as_markdown(card(load_bundle(folder), [earlier]))
 
 
 def test_what_was_made_of_weak_labels_is_told(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from training.config import TrainingConfig, read_config
 from training.corpus import Corpus
 from training.loso import Job, job_folder, rows_without
 from training.parts import deal
+from training.pipeline import loso_jobs
 from training.stages import PROJECT
 
 
@@ -53,3 +54,17 @@ def test_what_a_short_gate_scores_shares_no_source_and_no_original_with_what_it_
         assert len(training) == len(recordings) - len(scored) - 2  # "cut twice" in both others
         scored_by_any += [r.recording_id for r in scored]
     assert sorted(scored_by_any) == sorted(r.recording_id for r in recordings)
+
+
+def test_short_gates_are_trained_as_their_section_says() -> None:
+    recordings = [
+        recording(f"{source}{i}", ("cough", "speech")[i % 2], source=source, group_id=f"{source}{i}")
+        for source in ("one", "two", "three")
+        for i in range(60)
+    ]
+    corpus = Corpus(root=None, recordings=tuple(recordings))  # type: ignore[arg-type]
+    config = read_config(PROJECT / "training" / "default.toml", ["loso.epochs=3", "loso.members=2"])
+    shared = dict.fromkeys(("labels", "teacher", "waves", "libraries"), "")
+    jobs = loso_jobs(corpus, (), Path("waves"), Path("cache"), config, shared)
+    assert [job.part for job in jobs] == list(range(deal(corpus, config).n_parts))
+    assert {(job.config.gate.epochs, job.config.gate.members) for job in jobs} == {(3, 2)}

@@ -19,6 +19,7 @@ class Mood:
     etag: str | None = '"one"'
     ranges: bool = True
     length: bool = True
+    kind: str = "application/zip"
     breaks: list[int] = field(default_factory=list)
     """Bytes after which to cut each of the next connections."""
     answers: list[int] = field(default_factory=list)
@@ -60,6 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = mood.content[begin:]
         if mood.etag:
             self.send_header("ETag", mood.etag)
+        self.send_header("Content-Type", mood.kind)
         if mood.length:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()

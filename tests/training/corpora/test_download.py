@@ -223,6 +223,21 @@ def test_a_page_instead_of_the_file_does_not_cost_what_arrived(
     assert mood.asked[1:] == ["bytes=100000-"] * (len(mood.asked) - 1)
 
 
+def test_a_page_of_unknown_length_does_not_cost_what_arrived_either(
+    mood: Mood, client: httpx.Client, tmp_path: Path
+) -> None:
+    mood.breaks = [100_000]
+
+    def page_then_file(seconds: float) -> None:
+        page = mood.kind == "application/zip" and len(mood.asked) < 2
+        mood.content, mood.etag = (b"<html>", None) if page else (CONTENT, '"one"')
+        mood.kind, mood.length = ("text/html", False) if page else ("application/zip", True)
+
+    fetch(remote(mood), tmp_path, client, wait=page_then_file)
+    assert (tmp_path / "a.zip").read_bytes() == CONTENT
+    assert mood.asked == [None, "bytes=100000-", "bytes=100000-"]
+
+
 def test_a_damaged_archive_leaves_no_folder(mood: Mood, tmp_path: Path) -> None:
     mood.content = CONTENT[:200_000]
     facts = described(remote(mood, bytes=None, md5=hashlib.md5(mood.content).hexdigest()))
