@@ -247,8 +247,7 @@ def _figure_blocks(figures: list[dict[str, Any]]) -> list[str]:
     measured = [f for f in figures if f not in counts]
     rows = [(f["figure"], _valued(f["value"], f["interval_95"]), f["test_set"] or "-") for f in measured]
     return [
-        "In brackets: 95 % interval. Thresholds, ridges and the distance between two ways to compute one "
-        "number are no estimates and have none.",
+        "In brackets: 95 % interval, where one was taken.",
         table(("figure", "value", "test set"), rows),
         table(("count", "number", "of"), [(f["figure"], f["value"], f["test_set"] or "-") for f in counts]),
     ]

@@ -75,7 +75,7 @@ def screen(
             if plot is not None:
                 _draw(path, result, screener, plot)
     if person and results:
-        _show_person(combine(screener.bundle.spec.conditions, results), json_lines)
+        _show_person(combine(screener.bundle.spec.conditions, results), len(files), json_lines)
     if results and not json_lines:
         common.emit(NOTICE)
     if failed:
@@ -114,12 +114,14 @@ def _show(path: Path, result: ScreeningResult, json_lines: bool) -> None:
         common.emit(verdict(path.name, result))
 
 
-def _show_person(result: PersonResult, json_lines: bool) -> None:
+def _show_person(result: PersonResult, n_files: int, json_lines: bool) -> None:
     if json_lines:
         # The recordings have their own lines.
-        common.emit(json.dumps({"person": result.model_dump(mode="json", exclude={"recordings"})}))
+        common.emit(
+            json.dumps({"person": result.model_dump(mode="json", exclude={"recordings"}), "n_files": n_files})
+        )
         return
-    of = f"{result.n_counted} of {len(result.recordings)} recordings"
+    of = f"{result.n_counted} of {n_files} recordings"
     lines = [f"the person: {result.outcome}  ({of} counted)"]
     for condition in result.conditions:
         lines += _condition_lines(condition)

@@ -23,14 +23,13 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from cough.evaluation.metrics import auroc
-from cough.evaluation.table import GROUPS, columns_of, features, own_groups
+from cough.evaluation.table import GROUPS, MISSING, chosen_groups, columns_of, features
 from cough.evaluation.verdict import TOGETHER
 
 Float = npt.NDArray[np.float64]
 Folds = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
 """(train rows, test rows) of each fold."""
 N_FOLDS = 5
-MISSING = "missing answers"
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Comparator:
 
 def matchable(frame: pd.DataFrame) -> tuple[str, ...]:
     """What people can be alike in: levels and every group of columns, here or not."""
-    return ("levels", *GROUPS, *own_groups(frame))
+    return tuple(dict.fromkeys(("levels", *GROUPS, *chosen_groups(frame))))
 
 
 def subject_folds(labels: Float, subjects: npt.ArrayLike, *, seed: int) -> Folds:

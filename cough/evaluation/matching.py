@@ -124,4 +124,6 @@ def _difference(
     v, y = (values, labels) if scale is None or by is None else (scale, by)
     sd = np.sqrt((v[y == 1].var() + v[y == 0].var()) / 2)
     gap = float(values[labels == 1].mean() - values[labels == 0].mean())
-    return gap / float(sd) if sd > 0 else 0.0
+    if gap and not sd > 0:  # the same within each class, and another between them
+        return float(np.copysign(np.inf, gap))
+    return gap / float(sd) if gap else 0.0

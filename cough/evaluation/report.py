@@ -105,6 +105,8 @@ def finite(value: Any) -> Any:
 
 
 def _number(value: float | None, digits: int = 2) -> str:
+    if value is not None and math.isinf(value):
+        return "complete"
     return "-" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
 
 

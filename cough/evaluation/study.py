@@ -31,7 +31,7 @@ from cough.evaluation.resampling import (
     rates,
 )
 from cough.evaluation.sound import roc, sound
-from cough.evaluation.table import NO_EVENT, NOBODY, Table, features, is_constant, own_groups, without
+from cough.evaluation.table import NO_EVENT, NOBODY, Table, chosen_groups, features, is_constant
 from cough.evaluation.verdict import gate_in_words, judge, not_judged
 
 Float: TypeAlias = npt.NDArray[np.float64]
@@ -59,8 +59,8 @@ def evaluate(
     ----------
     trained_on : what the score's training knew, besides what the predictions say of it
     other : predictions of another model for the same recordings
-    match_on : confounders, of ``comparators.matchable``; empty: those of ``MATCH_ON`` and of the caller's
-        own that are here
+    match_on : confounders, of ``comparators.matchable``; empty: those of ``MATCH_ON`` and those with
+        columns of the caller's that are here
     tick : told each step's name as it begins
 
     Raises
@@ -72,11 +72,7 @@ def evaluate(
         other = frame[["recording_id"]].merge(other, how="left", on="recording_id")
         if other["outcome"].isna().all() and other["error_code"].isna().all():
             raise errors.PredictionsInvalid("The other predictions have none of these recordings.")
-    for name in match_on:
-        if features(frame, name) is None:
-            raise errors.PredictionsInvalid(
-                f"Nothing of {name!r} varies here, so nobody can be matched on it."
-            )
+    _check_varies(frame, match_on)
     tick("gate")
     return {
         "format": 1,
@@ -92,12 +88,12 @@ def evaluate(
         "conditions": {
             name: _condition(
                 # The label itself may not stand beside the sound as something that needs no cough.
-                frame if column == f"label_{name}" else without(frame, column),
+                frame if column == f"label_{name}" else frame.drop(columns=column),
                 name,
                 column,
                 trained_on,
                 other,
-                match_on or (*MATCH_ON, *own_groups(frame)),
+                match_on,
                 tick,
             )
             for name, column in table.conditions.items()
@@ -106,6 +102,14 @@ def evaluate(
         "seed": SEED,
         "resamples": RESAMPLES,
     }
+
+
+def _check_varies(rows: pd.DataFrame, match_on: tuple[str, ...]) -> None:
+    for name in match_on:
+        if features(rows, name) is None:
+            raise errors.PredictionsInvalid(
+                f"Nothing of {name!r} varies here, so nobody can be matched on it."
+            )
 
 
 def _gate(frame: pd.DataFrame, other: pd.DataFrame | None, trained_on: Known | None) -> dict[str, Any] | None:
@@ -255,7 +259,9 @@ def _condition(
     body["constant"] = [n for n in missing if is_constant(rows, n)]
     body["absent"] = [n for n in missing if n not in body["constant"]]
     tick(f"{name}: matching")
-    body["matched"] = _match(rows, y, p, who, match_on)
+    _check_varies(rows, match_on)
+    chosen = match_on or tuple(dict.fromkeys((*MATCH_ON, *chosen_groups(rows))))
+    body["matched"] = _match(rows, y, p, who, chosen)
     tick(f"{name}: splits")
     body["splits"] = splits(rows, y, p, who)
     body["subgroups"] = subgroups(rows, y, p, who)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pandas as pd
 from cough import errors
 from cough.bundle import ABSTAIN
 from cough.evaluation.baselines import LEVEL_STATISTICS
+from cough.evaluation.verdict import TOGETHER
 from cough.manifest import LABELS, UNKNOWN, Manifest
 
 POSITIVE = frozenset({"positive", "1", "1.0", "true", "yes"})
@@ -53,6 +55,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
 """What may tell a label without any cough: name -> the columns it may stand in."""
 CHOSEN = "chosen:"
 """Begins the copy of a column that the caller put into a group: ``chosen:<group>:<column>``."""
+MISSING = "missing answers"
+"""The comparator that asks nothing but which cells are blank."""
+MOSTLY = 0.5
+"""Share of a column's words that are numbers, or dates, from which on it is a column of such."""
 STATED = "_stated"
 """Ends the name of a manifest's column where the predictions have one of that name, too."""
 OURS = ("subject", "split")
@@ -104,10 +110,14 @@ class Beside:
         ValueError : it is not
         """
         group, _, rest = text.partition("=")
-        columns = tuple(name.strip() for name in rest.split(","))
-        if not group.strip() or ":" in group or group in ("levels", *OURS) or "" in columns:
+        group, columns = group.strip(), tuple(name.strip() for name in rest.split(","))
+        if not group or "" in columns:
             raise ValueError(f"{text!r} is not NAME=COLUMN or NAME=COLUMN,COLUMN")
-        return cls(group.strip(), columns)
+        if not re.fullmatch(r"[\w .-]+", group) or group in ("levels", MISSING, TOGETHER, *OURS):
+            raise ValueError(
+                f"{group!r} cannot be the name of a group: use letters, digits, spaces, '-', '.'"
+            )
+        return cls(group, columns)
 
 
 @dataclass(frozen=True)
@@ -191,12 +201,15 @@ def join(
     if manifested["recording_id"].duplicated().any():
         raise errors.ManifestInvalid("The manifest names a recording twice: run cough data validate.")
     # By the whole manifest: whether a box was ever answered with "no" must not depend on who was measured.
-    manifested = answers(manifested).assign(**_chosen(manifested, beside))
+    if own := [c for c in manifested if c.startswith(CHOSEN)]:
+        raise errors.ManifestInvalid(f"The manifest has a column {own[0]}: such names are kept for --beside.")
+    manifested = answers(manifested)
     found: dict[str, LabelColumn] = {}
     for name in conditions:
         label = told.get(name) or LabelColumn(name, LABELS[name][0] if name in LABELS else f"{name}_status")
         if name in told or (label.column in manifested and manifested[label.column].ne("").any()):
             found[name] = label if label.classes else replace(label, classes=_classes(frame, name))
+    manifested = manifested.assign(**_chosen(manifested, beside, {one.column for one in found.values()}))
     labelled = {
         f"label_{name}": _labels(manifested, label, must=name in told) for name, label in found.items()
     }
@@ -230,18 +243,42 @@ def _told(labels: Iterable[LabelColumn], conditions: list[str], manifest: Manife
     return told
 
 
-def _chosen(manifested: pd.DataFrame, beside: Iterable[Beside]) -> dict[str, pd.Series]:
-    """Copies of the caller's columns; numbers where nothing else stands in them."""
+def _chosen(manifested: pd.DataFrame, beside: Iterable[Beside], labels: set[str]) -> dict[str, pd.Series]:
+    """Copies of the caller's columns, numbers and dates as numbers."""
     found = {}
     for one in beside:
         for name in one.columns:
             if name not in manifested:
                 raise errors.ManifestInvalid(f"The manifest has no column {name}.")
-            words = manifested[name].replace("", np.nan)
-            numbers = pd.to_numeric(words, errors="coerce").replace([np.inf, -np.inf], np.nan)
-            whole = numbers.notna().sum() == words.notna().sum()
-            found[f"{CHOSEN}{one.group}:{name}"] = numbers if whole else manifested[name]
+            if name in labels:
+                raise errors.ManifestInvalid(f"{name} is a label: it cannot stand beside the sound.")
+            words = manifested[name].astype("string").str.strip().replace("", pd.NA)
+            if words.isna().all():
+                raise errors.ManifestInvalid(f"{name} is blank in every row: it can tell nothing.")
+            values = _measures(words)
+            if values is None:
+                found[f"{CHOSEN}{one.group}:{name}"] = words.fillna("").astype(object)
+                continue
+            found[f"{CHOSEN}{one.group}:{name}"] = values
+            others = words.where(values.isna()).fillna("")
+            if others.ne("").any():
+                found[f"{CHOSEN}{one.group}:{name} in words"] = others.astype(object)
     return found
+
+
+def _measures(words: pd.Series) -> pd.Series | None:
+    """A column's words as numbers, or days; NaN for others. None where they are mostly something else."""
+    numbers = pd.to_numeric(words, errors="coerce").astype(float).replace([np.inf, -np.inf], np.nan)
+    if numbers.notna().sum() >= MOSTLY * words.notna().sum():
+        return numbers
+    days = _days(words)
+    return days if days.notna().sum() >= MOSTLY * words.notna().sum() else None
+
+
+def _days(words: pd.Series) -> pd.Series:
+    """Days since 2020 began; NaN where a word is no date."""
+    when = pd.to_datetime(words.astype(object), errors="coerce", utc=True, format="mixed")
+    return (when - pd.Timestamp("2020-01-01", tz="UTC")) / np.timedelta64(1, "D")
 
 
 def _classes(frame: pd.DataFrame, condition: str) -> tuple[str, ...]:
@@ -294,7 +331,7 @@ def read_predictions(path: str | os.PathLike[str]) -> pd.DataFrame:
     missing = {"recording_id", "cough_score", "n_events", "outcome", "error_code"} - set(frame.columns)
     if missing:
         raise errors.PredictionsInvalid(f"{path.name} has no column {', '.join(sorted(missing))}.")
-    own = [c for c in frame if c in OURS or str(c).startswith(("label_", "said_"))]
+    own = [c for c in frame if c in OURS or str(c).startswith(("label_", "said_", CHOSEN))]
     if own:
         raise errors.PredictionsInvalid(f"{path.name} has a column {own[0]}, which the manifest is to say.")
     frame["recording_id"] = frame["recording_id"].astype(str)
@@ -337,11 +374,10 @@ def _binary(word: object, classes: tuple[str, ...]) -> float:
 def _dates(frame: pd.DataFrame) -> None:
     for name in DATES:
         if name in frame:
-            when = pd.to_datetime(frame[name], errors="coerce", utc=True, format="mixed")
-            if when.isna().all():
-                continue
-            frame["date_days"] = (when - pd.Timestamp("2020-01-01", tz="UTC")) / np.timedelta64(1, "D")
-            return
+            days = _days(frame[name])
+            if days.notna().any():
+                frame["date_days"] = days
+                return
 
 
 def _ages(frame: pd.DataFrame) -> None:
@@ -362,19 +398,9 @@ def columns_of(frame: pd.DataFrame, group: str) -> list[str]:
     return [*(c for c in GROUPS.get(group, ()) if c in frame), *more, *chosen]
 
 
-def own_groups(frame: pd.DataFrame) -> tuple[str, ...]:
-    """The names that the caller gave (``Beside``), but for those of ``GROUPS``."""
-    chosen = dict.fromkeys(c.split(":")[1] for c in frame if c.startswith(CHOSEN))
-    return tuple(name for name in chosen if name not in GROUPS)
-
-
-def without(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The same without a column of the manifest and what the caller made of it."""
-    return frame.drop(columns=[c for c in frame if c == column or _is_copy(c, column)])
-
-
-def _is_copy(name: str, column: str) -> bool:
-    return name.startswith(CHOSEN) and name.split(":", 2)[2] == column
+def chosen_groups(frame: pd.DataFrame) -> tuple[str, ...]:
+    """The groups that the caller put columns into (``Beside``)."""
+    return tuple(dict.fromkeys(c.split(":")[1] for c in frame if c.startswith(CHOSEN)))
 
 
 def answers(frame: pd.DataFrame) -> pd.DataFrame:

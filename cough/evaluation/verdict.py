@@ -8,8 +8,8 @@ The rules, in this order; the first that applies decides the level:
 4. ``not_compared``: no comparator could be tried, or not the levels of the recordings.
 5. ``not_beyond``: against some comparator the interval of the difference reaches 0, or against all of
    them together ``FIT``; or matched on the confounders the interval reaches 0.5, or no method gives pairs
-   enough that are alike (``UNBALANCED``); or so many were not measured, or of one class so many more, that
-   who is left may tell.
+   enough, or none that are alike in some confounder (``UNBALANCED``); or so many were not measured, or of
+   one class so many more, that who is left may tell.
 6. ``subjects_unknown``: of more than ``UNKNOWN_SHARE`` of the recordings nobody knows who is heard, so that
    intervals may be too narrow by any factor.
 7. ``beyond_comparators``: none of these. It still says nothing about comparators that are absent.
@@ -77,12 +77,15 @@ def judge(condition: dict[str, Any]) -> Verdict:
         f"The audio score alone: AUROC {audio['value']:.2f} ({low:.2f} to {high:.2f}) on "
         f"{condition['n_positive']} positive and {condition['n_negative']} negative recordings."
     )
-    beaten_by, not_beaten = [], []
+    beaten_by, not_beaten, adds = [], [], []
     for other in condition["comparators"]:
         gap = other["audio_minus_this"]
+        beaten = gap["low"] > (FIT if other["name"] == TOGETHER else 0)
+        if not beaten and other["p_audio_adds_holm"] < SURE:
+            adds.append(other["name"])
         if gap["high"] < 0:
             beaten_by.append(f"{other['name']} ({other['auroc']['value']:.2f})")
-        elif not gap["low"] > (FIT if other["name"] == TOGETHER else 0):
+        elif not beaten:
             not_beaten.append(f"{other['name']} ({other['auroc']['value']:.2f})")
     if not condition["comparators"]:
         sentences.append(
@@ -110,17 +113,11 @@ def judge(condition: dict[str, Any]) -> Verdict:
         sentences.append(f"Without any cough, {_and(beaten_by)} told the label better than the sound did.")
     if not_beaten:
         sentences.append(f"The sound was not shown to be better than {_and(not_beaten)}.")
-    adds = [
-        c["name"]
-        for c in condition["comparators"]
-        if not c["audio_minus_this"]["low"] > 0 and c["p_audio_adds_holm"] < SURE
-    ]
-    if adds:
-        sentences.append(f"Beside {_and(adds)} the sound does add something (likelihood ratio).")
     shortcuts = [c["name"] for c in condition["comparators"] if c["auroc"]["low"] > CHANCE]
     if shortcuts:
         sentences.append(f"The label can be told from {_and(shortcuts)}: each is a shortcut for any model.")
-    unmatched, alike = [], []
+    unmatched = []
+    alike = {b["name"]: False for matched in condition["matched"] for b in matched["balance"]}
     for matched in condition["matched"]:
         figure = matched["auroc"]
         if figure is None:
@@ -132,17 +129,16 @@ def judge(condition: dict[str, Any]) -> Verdict:
         )
         if figure["low"] <= CHANCE:
             unmatched.append(matched["method"])
-        apart = [
-            f"{b['name']} ({b['after']:+.2f})"
-            for b in matched["balance"]
-            if not abs(b["after"]) <= UNBALANCED
-        ]
-        alike.append(not apart)
+        apart = [b for b in matched["balance"] if not abs(b["after"]) <= UNBALANCED]
+        alike |= {b["name"]: True for b in matched["balance"] if b not in apart}
         if apart:
+            named = _and([f"{b['name']} ({b['after']:+.2f})" for b in apart])
             sentences.append(
-                f"These pairs are not alike in {_and(apart)}, differences in standard deviations: what "
-                "that tells is not ruled out by them."
+                f"These pairs are not alike in {named}, differences in standard deviations: what that tells "
+                "is not ruled out by them."
             )
+    if not all(alike.values()):
+        unmatched.append("no method")
     if condition["absent"]:
         sentences.append(
             f"Not in this manifest, so not ruled out: {_and(condition['absent'])}. Published sets were told "
@@ -163,7 +159,7 @@ def judge(condition: dict[str, Any]) -> Verdict:
             f"The other model was trained on {compared['n_in_training']} of these recordings: its figures "
             "here are too good."
         )
-    if condition["matched"] and not any(alike):
+    if condition["matched"] and not any(matched["auroc"] for matched in condition["matched"]):
         unmatched.append("every method")
     level: Level = "beyond_comparators"
     if condition["leaks"]:
@@ -176,6 +172,8 @@ def judge(condition: dict[str, Any]) -> Verdict:
         level = "not_compared"
     elif beaten_by or not_beaten or unmatched or away["selects"]:
         level = "not_beyond"
+        if adds:
+            sentences.append(f"Beside {_and(adds)} the sound does add something (likelihood ratio).")
     elif unknown > UNKNOWN_SHARE:
         level = "subjects_unknown"
     return Verdict(level=level, headline=HEADLINE[level], sentences=tuple(sentences))

@@ -221,10 +221,11 @@ def _receive_some(
         resumed = answer.status_code == 206 and _begins_at(answer.headers.get("Content-Range", ""), have)
         if answer.status_code == 206 and not resumed:
             raise errors.DownloadFailed(f"{file.name}: the server sends another range than asked for.")
-        if not resumed and have and answer.headers.get("Content-Type", "").startswith("text/html"):
-            # However long it is: what arrived so far is worth more than a portal's page.
-            raise httpx.RemoteProtocolError("the server sends a web page")
         offered = _length(answer, 0)
+        is_page = answer.headers.get("Content-Type", "").lower().startswith("text/html")
+        if not resumed and have and is_page and (size is None or offered != size):
+            # What arrived so far is worth more than a portal's page.
+            raise httpx.RemoteProtocolError("the server sends a web page")
         if not resumed and size is not None and offered is not None and offered < size:
             raise httpx.RemoteProtocolError(f"the server offers {offered} bytes, {size} are expected")
         if not resumed:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from cough import errors
 from cough.cli import app
 from cough.evaluation.leaks import Known
+from cough.evaluation.matching import propensity_match
 from cough.evaluation.report import METRICS, PAGE, SUMMARY
 from cough.evaluation.study import evaluate
 from cough.evaluation.table import Beside, join
@@ -55,18 +56,51 @@ def test_a_group_that_is_there_takes_the_column_in(tmp_path: Path) -> None:
     assert "band" in columns
 
 
-def test_the_label_may_not_stand_beside_the_sound(tmp_path: Path) -> None:
-    predictions, manifest = with_columns(tmp_path)
-    table = join(predictions, Manifest.open(manifest), beside=[Beside.parse("clinic=covid_status")])
+@pytest.mark.parametrize("column", ["covid_status", "shoe", "blank"])
+def test_what_cannot_stand_beside_the_sound_is_refused(tmp_path: Path, column: str) -> None:
+    predictions, manifest = with_columns(tmp_path, blank="")
+    with pytest.raises(errors.ManifestInvalid, match=column):
+        join(predictions, Manifest.open(manifest), beside=[Beside.parse(f"clinic={column}")])
+
+
+@pytest.mark.parametrize("kind", ["dates", "numbers and a word"])
+def test_dates_and_numbers_are_no_words(tmp_path: Path, kind: str) -> None:
+    """As words, each its own, they told nothing."""
+    value = 4.0 * ill(tmp_path / "a") + np.random.default_rng(3).normal(size=N)
+    if kind == "dates":
+        cells = (pd.Timestamp("2021-03-01") + pd.to_timedelta(np.round(30 * value), unit="D")).strftime(
+            "%d %b %Y"
+        )
+    else:
+        cells = np.where(np.arange(N) == 7, "unknown", np.round(value, 3).astype(str))
+    predictions, manifest = with_columns(tmp_path / "b", visit=cells)
+    table = join(predictions, Manifest.open(manifest), beside=[Beside.parse("date=visit")])
     condition = evaluate(table)["conditions"]["covid19"]
-    assert "clinic" not in {c["name"] for c in condition["comparators"]}
-    with pytest.raises(errors.ManifestInvalid, match="shoe"):
-        join(predictions, Manifest.open(manifest), beside=[Beside.parse("feet=shoe")])
+    assert comparator(condition, "date")["auroc"]["value"] > 0.95
+    assert condition["verdict"]["level"] == "not_beyond"
+    assert any("date" in matched["on"] for matched in condition["matched"])
 
 
-@pytest.mark.parametrize("text", ["", "mic", "=mic", "mic=", "mic=a,,b", "a:b=mic", "levels=mic"])
+def test_a_class_apart_within_which_nothing_varies_is_not_balanced() -> None:
+    sick = np.repeat([1.0, 0.0], 50)
+    table = pd.DataFrame({"mic": sick, "age": np.tile(np.arange(10.0), 10)})
+    matched = propensity_match(table, sick, np.arange(100).astype(str), seed=0)
+    assert {b.name: b.before for b in matched.balance}["mic"] == np.inf
+
+
+def test_a_column_of_the_reserved_kind_is_refused(tmp_path: Path) -> None:
+    predictions, manifest = world(tmp_path)
+    pd.read_csv(manifest).assign(**{"chosen:foo": 1}).to_csv(manifest, index=False)
+    with pytest.raises(errors.ManifestInvalid, match="chosen:foo"):
+        join(predictions, Manifest.open(manifest))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "mic", "=mic", "mic=", "mic=a,,b", "a:b=mic", "levels =mic", "missing answers=mic", "a|b=mic"],
+)
 def test_what_is_no_choice_of_columns(text: str) -> None:
-    with pytest.raises(ValueError, match="is not NAME=COLUMN"):
+    with pytest.raises(ValueError, match=r"is not NAME=COLUMN|cannot be the name"):
         Beside.parse(text)
 
 
@@ -91,8 +125,9 @@ def test_splits_of_one_manifest_are_asked_for_leaks(tmp_path: Path) -> None:
 def test_pairs_that_are_not_alike_rule_nothing_out(tmp_path: Path) -> None:
     condition = judged(tmp_path, audio=1.5)
     assert condition["verdict"]["level"] == "beyond_comparators"
-    for matched in condition["matched"]:
-        matched["balance"][0]["after"] = UNBALANCED + 0.1
+    levels_alone = next(m for m in condition["matched"] if "levels" in m["on"])
+    levels = next(b for b in levels_alone["balance"] if b["name"].startswith("level_"))
+    levels["after"] = UNBALANCED + 0.1
     verdict = judge(condition)
     assert verdict.level == "not_beyond"
     assert any("not alike in" in sentence for sentence in verdict.sentences)
