@@ -43,19 +43,18 @@ from cough.bundle import (
     MANIFEST,
     Bundle,
     ConditionSpec,
-    Evidence,
     MediatorSpec,
     VoterSpec,
     load_bundle,
 )
-from cough.evaluation.metrics import expected_calibration_error, group_bootstrap, sensitivity, specificity
-from cough.evaluation.resampling import MIN_A_CLASS, share
+from cough.evaluation.resampling import MIN_A_CLASS
 from cough.heard import read_heard, write_heard
 from cough.manifest import Manifest
-from cough.mediator import pool, prediction_set
+from cough.mediator import pool
 from cough.symptoms import SymptomSpec
 from training.card import write_card
 from training.corpus import corpus_path
+from training.evidence import Judged, evidence_of, inside_sets, margin_over_levels, ranked, sets_of
 from training.recordings import WINDOW, ConditionConfig, Recordings, check_apart, collect
 from training.stages import check_replaceable, code_version
 from training.voters import (
@@ -69,25 +68,6 @@ from training.voters import (
 
 CONTRADICTED = 0.025
 """Share of samples in which sets of the stated coverage would hold the truth as seldom as they do."""
-
-
-@dataclass(frozen=True)
-class Judged:
-    """Probabilities for rows that no model behind them has seen.
-
-    Calibration apart: slopes and shifts of those out of fold were fitted to the same rows, which ranks do not
-    depend on, but calibration error, sensitivity and specificity do.
-    """
-
-    data: Recordings
-    voters: dict[str, np.ndarray]
-    """(n, n_classes) each."""
-    mediator: np.ndarray
-    """(n, n_classes)."""
-    levels: np.ndarray
-    """(n, n_classes): from six level statistics."""
-    background: np.ndarray
-    """(n, n_classes): from what is heard between the coughs."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +172,7 @@ def train_condition(
         _fit(_linear, learn.background, learn.labels, test.background, n),
     )  # fmt: skip
     quantiles = conformal_quantiles(out_of_fold.mediator[kept], train.labels[kept], coverage=config.coverage)
-    inside = _inside(judged, quantiles)
+    inside = inside_sets(judged, quantiles)
     mediator = draft.model_copy(
         update={
             "conformal_quantiles": quantiles,
@@ -210,8 +190,8 @@ def train_condition(
             },
         }
     )
-    evidence = _evidence(judged, judged.mediator, config)
-    margin = _margin(out_of_fold, out_of_fold.mediator, config.seed)
+    evidence = evidence_of(judged, judged.mediator, config)
+    margin = margin_over_levels(out_of_fold, out_of_fold.mediator, config.seed)
     bands = tuple(band for band in config.bands if _is_judged(test, inside, band, config))
     answers = margin[0] > 0 and evidence.auroc > evidence.level_only_auroc and bool(bands)
     spec = ConditionSpec(
@@ -227,7 +207,7 @@ def train_condition(
                 window_s=WINDOW / bundle.spec.sample_rate_hz if kind.hears == "coughs" else None,
                 method=kind.method,
                 calibration="Slope and shifts (Platt) on out-of-fold logits of what it learnt from.",
-                evidence=_evidence(judged, seen[kind.name], config),
+                evidence=evidence_of(judged, seen[kind.name], config),
             )
             for kind, file in voters
         ),
@@ -249,15 +229,15 @@ def train_condition(
         "out_of_fold": {
             "test_set": "training folds, each recording by models that learnt nothing from its fold",
             "n_recordings": len(train),
-            **_ranked(
+            **ranked(
                 train, {"auroc": out_of_fold.mediator, "level_only_auroc": out_of_fold.levels}, config.seed
             ),
             "margin_over_levels_95": margin,
-            "voters": _ranked(train, away, config.seed),
+            "voters": ranked(train, away, config.seed),
         },
         "test": {
             **evidence.model_dump(mode="json"),
-            **_sets(judged, inside, quantiles, config),
+            **sets_of(judged, inside, quantiles, config),
         },
     }
     final = replace(judged, mediator=_pooled(mediator, seen))
@@ -332,96 +312,12 @@ def _policy(
     )
 
 
-def _evidence(judged: Judged, probability: np.ndarray, config: ConditionConfig) -> Evidence:
-    data, seed = judged.data, config.seed
-    ill, called = (data.labels > 0).astype(int), 1 - probability[:, 0]
-    figures: dict[str, Callable[[np.ndarray], float]] = {
-        "auroc": lambda r: macro_auroc(data.labels[r], probability[r]),
-        "level_only_auroc": lambda r: macro_auroc(data.labels[r], judged.levels[r]),
-        "sensitivity": lambda r: sensitivity(ill[r], called[r], threshold=0.5),
-        "specificity": lambda r: specificity(ill[r], called[r], threshold=0.5),
-        "expected_calibration_error": lambda r: expected_calibration_error(ill[r], called[r]),
-    }
-    return Evidence(
-        test_set=config.test_set,
-        n_recordings=len(data),
-        n_positive=int(ill.sum()),
-        margin_95=_margin(judged, probability, seed),
-        **_measured(figures, data, seed),
-    )
-
-
-def _measured(
-    figures: dict[str, Callable[[np.ndarray], float]], data: Recordings, seed: int
-) -> dict[str, Any]:
-    """Each figure of row indices, and as ``<name>_95`` its interval, groups resampled."""
-    out: dict[str, Any] = {}
-    for name, figure in figures.items():
-        out[name] = round(figure(np.arange(len(data))), 4)
-        low, high = group_bootstrap(figure, data.groups.tolist(), seed=seed)
-        out[f"{name}_95"] = (round(low, 4), round(high, 4))
-    return out
-
-
-def _margin(judged: Judged, probability: np.ndarray, seed: int) -> tuple[float, float]:
-    labels = judged.data.labels
-    low, high = group_bootstrap(
-        lambda rows: (
-            macro_auroc(labels[rows], probability[rows]) - macro_auroc(labels[rows], judged.levels[rows])
-        ),
-        judged.data.groups.tolist(),
-        seed=seed,
-    )
-    return round(low, 4), round(high, 4)
-
-
-def _ranked(data: Recordings, scores: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
-    """The AUROC of each of these scores."""
-
-    def figure(one: np.ndarray) -> Callable[[np.ndarray], float]:
-        return lambda rows: macro_auroc(data.labels[rows], one[rows])
-
-    return _measured({name: figure(one) for name, one in scores.items()}, data, seed)
-
-
-def _sets(
-    judged: Judged, inside: np.ndarray, quantiles: tuple[float, ...], config: ConditionConfig
-) -> dict[str, Any]:
-    """How often the conformal sets hold the truth, and how often they hold one class."""
-    data = judged.data
-    single = np.array([len(prediction_set(p.tolist(), quantiles)) == 1 for p in judged.mediator])
-
-    def of(kind: int) -> Callable[[np.ndarray], float]:
-        among = data.labels == kind
-        return lambda rows: share(inside[rows] & among[rows], among[rows])
-
-    return {
-        **_measured(
-            {
-                "coverage_of_sets": lambda rows: float(inside[rows].mean()),
-                "share_with_single_answer": lambda rows: float(single[rows].mean()),
-            },
-            data,
-            config.seed,
-        ),
-        "coverage_of_class": _measured(
-            {name: of(kind) for kind, name in enumerate(config.classes)}, data, config.seed
-        ),
-    }
-
-
 def _mean_log(votes: dict[str, np.ndarray]) -> np.ndarray:
     return np.asarray(np.mean([np.log(np.clip(p, 1e-6, 1)) for p in votes.values()], axis=0))
 
 
 def _pooled(spec: MediatorSpec, votes: dict[str, np.ndarray]) -> np.ndarray:
     return np.array([pool(spec, list(row)) for row in zip(*votes.values(), strict=True)])
-
-
-def _inside(judged: Judged, quantiles: tuple[float, ...]) -> np.ndarray:
-    """(n,) whether the set holds the truth."""
-    truth = judged.mediator[np.arange(len(judged.data)), judged.data.labels]
-    return np.asarray(1 - truth <= np.array(quantiles)[judged.data.labels])
 
 
 def _linear() -> ClassifierMixin:

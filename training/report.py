@@ -27,12 +27,11 @@ import pandas as pd
 from cough.bundle import DEFAULT_BUNDLE, ConditionSpec, load_bundle
 from cough.evaluation.baselines import LEVEL_STATISTICS
 from cough.evaluation.matching import propensity_match
-from cough.evaluation.metrics import expected_calibration_error, sensitivity, specificity
-from cough.evaluation.resampling import Figure, intervals
 from cough.manifest import Manifest
 from cough.mediator import prediction_set
-from training.condition import Condition, Judged, read_condition, train_condition
+from training.condition import Condition, read_condition, train_condition
 from training.corpus import Corpus, Teacher, corpus_path
+from training.evidence import Judged, called, measured
 from training.honest_table import REPORT, RESULTS, TITLES, blocks
 from training.recordings import Recordings, collect
 from training.stages import PROJECT, code_version
@@ -84,7 +83,6 @@ def line(
     verified : rows of negatives and verified positives
     """
     data = judged.data
-    ill, called = (data.labels > 0).astype(int), 1 - probability[:, 0]
 
     def area(rows: np.ndarray) -> float:
         return macro_auroc(data.labels[rows], probability[rows])
@@ -93,25 +91,14 @@ def line(
         return {
             "auroc": area(rows),
             "margin_over_levels": area(rows) - macro_auroc(data.labels[rows], judged.levels[rows]),
-            "sensitivity": sensitivity(ill[rows], called[rows], threshold=0.5),
-            "specificity": specificity(ill[rows], called[rows], threshold=0.5),
-            "expected_calibration_error": expected_calibration_error(ill[rows], called[rows]),
+            **called(judged, probability, rows),
         }
 
     return {
-        **_flat(intervals(figures, data.groups)),
-        **_flat(intervals(lambda r: {"level_matched_auroc": area(matched[r])}, data.groups[matched])),
-        **_flat(intervals(lambda r: {"verified_auroc": area(verified[r])}, data.groups[verified])),
+        **measured(figures, data.groups),
+        **measured(lambda r: {"level_matched_auroc": area(matched[r])}, data.groups[matched]),
+        **measured(lambda r: {"verified_auroc": area(verified[r])}, data.groups[verified]),
     }
-
-
-def _flat(found: dict[str, Figure]) -> dict[str, Any]:
-    """``name`` and ``name_95`` of each figure, rounded."""
-    out: dict[str, Any] = {}
-    for name, figure in found.items():
-        out[name] = round(figure["value"], 4)
-        out[f"{name}_95"] = [round(figure["low"], 4), round(figure["high"], 4)]
-    return out
 
 
 def abstention(judged: Judged, spec: ConditionSpec) -> dict[str, Any]:
@@ -134,7 +121,7 @@ def abstention(judged: Judged, spec: ConditionSpec) -> dict[str, Any]:
             "accuracy_of_those_answers": float(right[rows][some].mean()) if some.any() else float("nan"),
         }
 
-    found = _flat(intervals(figures, judged.data.groups))
+    found = measured(figures, judged.data.groups)
     if not answered.any():
         found |= {"accuracy_of_those_answers": None, "accuracy_of_those_answers_95": None}
     return {

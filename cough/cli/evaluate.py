@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cough.cli import common
 from cough.errors import CoughError, ManifestInvalid, ManifestMissing, MissingExtra
+
+T = TypeVar("T")
 
 Predictions = Annotated[
     Path, typer.Argument(metavar="PREDICTIONS", help="predictions.parquet or its folder.")
@@ -85,22 +88,17 @@ def evaluate(
 ) -> None:
     """Judge predictions beside levels, metadata and matched people; writes a report."""
     common.need("eval", "jinja2", "matplotlib", "pandas", "sklearn", "statsmodels")
+    from cough.evaluation.choices import Beside, LabelColumn
     from cough.evaluation.leaks import Known
     from cough.evaluation.report import check_out, finite, write_report
     from cough.evaluation.study import evaluate as study
-    from cough.evaluation.table import GROUPS, Beside, LabelColumn, join, only, read_predictions
+    from cough.evaluation.table import GROUPS, join, only, read_predictions
     from cough.manifest import Manifest
 
     if trained_where and trained_on is None:
         raise typer.BadParameter("needs --trained-on", param_hint="--trained-where")
-    try:
-        labels = [LabelColumn.parse(text) for text in label or ()]
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--label") from error
-    try:
-        chosen = [Beside.parse(text) for text in beside or ()]
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--beside") from error
+    labels = _parsed(LabelColumn.parse, label, option="--label")
+    chosen = _parsed(Beside.parse, beside, option="--beside")
     matchable = list(dict.fromkeys(["levels", *GROUPS, *(one.group for one in chosen)]))
     if unknown := set(match_on or ()) - set(matchable):
         raise typer.BadParameter(
@@ -144,3 +142,10 @@ def evaluate(
     for name in metrics["unlabelled_conditions"]:
         common.emit(f"{name}: not judged, the manifest has no label for it (--label {name}=COLUMN)")
     common.emit(f"written to {output}")
+
+
+def _parsed(parse: Callable[[str], T], texts: list[str] | None, *, option: str) -> list[T]:
+    try:
+        return [parse(text) for text in texts or ()]
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error

@@ -23,8 +23,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from cough.evaluation.metrics import auroc
-from cough.evaluation.table import GROUPS, MISSING, chosen_groups, columns_of, features
-from cough.evaluation.verdict import TOGETHER
+from cough.evaluation.table import GROUPS, chosen_groups, columns_of, features
+from cough.evaluation.verdict import MISSING, TOGETHER
 
 Float = npt.NDArray[np.float64]
 Folds = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]

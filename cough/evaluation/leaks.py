@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from cough import errors
-from cough.evaluation.table import NOBODY, Where
+from cough.evaluation.choices import Where
+from cough.evaluation.table import NOBODY
 from cough.manifest import UNKNOWN, Manifest
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import pandas as pd
 from cough import errors
 from cough.bundle import ABSTAIN
 from cough.evaluation.baselines import LEVEL_STATISTICS
-from cough.evaluation.verdict import TOGETHER
+from cough.evaluation.choices import OURS, Beside, LabelColumn, Where
 from cough.manifest import LABELS, UNKNOWN, Manifest
 
 POSITIVE = frozenset({"positive", "1", "1.0", "true", "yes"})
@@ -55,97 +54,12 @@ GROUPS: dict[str, tuple[str, ...]] = {
 """What may tell a label without any cough: name -> the columns it may stand in."""
 CHOSEN = "chosen:"
 """Begins the copy of a column that the caller put into a group: ``chosen:<group>:<column>``."""
-MISSING = "missing answers"
-"""The comparator that asks nothing but which cells are blank."""
 MOSTLY = 0.5
 """Share of a column's words that are numbers, or dates, from which on it is a column of such."""
 STATED = "_stated"
 """Ends the name of a manifest's column where the predictions have one of that name, too."""
-OURS = ("subject", "split")
-"""Made of the manifest: predictions may not bring their own."""
 NOBODY = "recording:"
 """Begins the stand-in for a subject whom nobody knows: the recording's group, or the recording itself."""
-
-
-@dataclass(frozen=True)
-class LabelColumn:
-    """Where a manifest says whether a condition is there, and in which words."""
-
-    condition: str
-    column: str
-    classes: tuple[str, ...] = ()
-    """The first is the one without the condition, ``|`` between words of one class; empty: those of the
-    predictions."""
-
-    @classmethod
-    def parse(cls, text: str) -> LabelColumn:
-        """``NAME=COLUMN`` or ``NAME=COLUMN:WITHOUT,WITH``; a class may have several words: ``healthy|cold``.
-
-        Raises
-        ------
-        ValueError : it is neither
-        """
-        condition, _, rest = text.partition("=")
-        column, separator, words = rest.partition(":")
-        classes = tuple(word.strip() for word in words.split(",")) if separator else ()
-        if not condition or not column or (separator and (len(set(classes)) < 2 or "" in classes)):
-            raise ValueError(f"{text!r} is not NAME=COLUMN or NAME=COLUMN:WITHOUT,WITH")
-        return cls(condition, column, classes)
-
-
-@dataclass(frozen=True)
-class Beside:
-    """Columns of a manifest that may tell a label without any cough, besides those of ``GROUPS``."""
-
-    group: str
-    """A name of its own, or one of ``GROUPS``, which has these columns too then."""
-    columns: tuple[str, ...]
-
-    @classmethod
-    def parse(cls, text: str) -> Beside:
-        """``NAME=COLUMN[,COLUMN]``.
-
-        Raises
-        ------
-        ValueError : it is not
-        """
-        group, _, rest = text.partition("=")
-        group, columns = group.strip(), tuple(name.strip() for name in rest.split(","))
-        if not group or "" in columns:
-            raise ValueError(f"{text!r} is not NAME=COLUMN or NAME=COLUMN,COLUMN")
-        if not re.fullmatch(r"[\w .-]+", group) or group in ("levels", MISSING, TOGETHER, *OURS):
-            raise ValueError(
-                f"{group!r} cannot be the name of a group: use letters, digits, spaces, '-', '.'"
-            )
-        return cls(group, columns)
-
-
-@dataclass(frozen=True)
-class Where:
-    """A column and the word that is to stand in it."""
-
-    column: str
-    word: str
-
-    @classmethod
-    def parse(cls, text: str, columns: Iterable[str]) -> Where:
-        """``COLUMN=VALUE``, the column one of ``columns``.
-
-        Raises
-        ------
-        ValueError : it is not
-        """
-        column, separator, word = text.partition("=")
-        if not separator or column not in set(columns):
-            raise ValueError(f"{text!r} is not COLUMN=VALUE of a column that is here")
-        return cls(column, word)
-
-    def holds(self, cell: object) -> bool:
-        """Whether a cell says so; a number, however it is written."""
-        try:
-            return str(cell) == self.word or float(str(cell)) == float(self.word)
-        except ValueError:
-            return False
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ causal inference", section 3.2)."""
 SURE = 0.05
 """p-value, Holm's, from which on the sound is not said to add anything."""
 UNKNOWN_SHARE = 0.05
+MISSING = "missing answers"
+"""The comparator that asks nothing but which cells are blank."""
 TOGETHER = "all of these together"
 """The comparator of every column at once: a score that is the sum of two shortcuts beats each of them."""
 FIT = 0.05

@@ -14,10 +14,11 @@ from typer.testing import CliRunner
 
 from cough import errors
 from cough.cli import app
+from cough.evaluation.choices import LabelColumn
 from cough.evaluation.metrics import specificity_at_sensitivity
 from cough.evaluation.resampling import interval
 from cough.evaluation.study import evaluate
-from cough.evaluation.table import LabelColumn, join
+from cough.evaluation.table import join
 from cough.manifest import Manifest
 from tests.cough.evaluation.test_study import world
 

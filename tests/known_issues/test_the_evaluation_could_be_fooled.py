@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 
 from cough import errors
 from cough.cli import app
+from cough.evaluation.choices import LabelColumn
 from cough.evaluation.report import METRICS, PAGE, SUMMARY, write_report
 from cough.evaluation.study import evaluate
-from cough.evaluation.table import LabelColumn, features, join, only, read_predictions
+from cough.evaluation.table import features, join, only, read_predictions
 from cough.manifest import Manifest
 from tests.cough.evaluation.test_study import N, world
 

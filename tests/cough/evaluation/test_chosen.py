@@ -12,11 +12,12 @@ from typer.testing import CliRunner
 
 from cough import errors
 from cough.cli import app
+from cough.evaluation.choices import Beside
 from cough.evaluation.leaks import Known
 from cough.evaluation.matching import propensity_match
 from cough.evaluation.report import METRICS, PAGE, SUMMARY
 from cough.evaluation.study import evaluate
-from cough.evaluation.table import Beside, join
+from cough.evaluation.table import join
 from cough.evaluation.verdict import UNBALANCED, judge
 from cough.manifest import Manifest
 from tests.cough.evaluation.test_study import N, comparator, judged, world

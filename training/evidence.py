@@ -1,0 +1,138 @@
+"""What the scores of a condition are worth: figures of the bundle, each with its group-bootstrap interval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cough.bundle import Evidence
+from cough.evaluation.metrics import expected_calibration_error, sensitivity, specificity
+from cough.evaluation.resampling import RESAMPLES, SEED, intervals, share
+from cough.mediator import prediction_set
+from training.recordings import ConditionConfig, Recordings
+from training.voters import macro_auroc
+
+IN_BUNDLE = 1_000
+"""Resamples behind the intervals of a bundle."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Probabilities for rows that no model behind them has seen.
+
+    Calibration apart: slopes and shifts of those out of fold were fitted to the same rows, which ranks do not
+    depend on, but calibration error, sensitivity and specificity do.
+    """
+
+    data: Recordings
+    voters: dict[str, np.ndarray]
+    """(n, n_classes) each."""
+    mediator: np.ndarray
+    """(n, n_classes)."""
+    levels: np.ndarray
+    """(n, n_classes): from six level statistics."""
+    background: np.ndarray
+    """(n, n_classes): from what is heard between the coughs."""
+
+
+def measured(
+    figures: Callable[[np.ndarray], Mapping[str, float]],
+    groups: np.ndarray,
+    *,
+    seed: int = SEED,
+    resamples: int = RESAMPLES,
+) -> dict[str, Any]:
+    """Each figure of row indices by its name, its interval, groups resampled, as ``<name>_95``; rounded."""
+    out: dict[str, Any] = {}
+    for name, figure in intervals(figures, groups, seed=seed, resamples=resamples).items():
+        out[name] = round(figure["value"], 4)
+        out[f"{name}_95"] = [round(figure["low"], 4), round(figure["high"], 4)]
+    return out
+
+
+def called(judged: Judged, probability: np.ndarray, rows: np.ndarray) -> dict[str, float]:
+    """Figures of a call from one half on: anything but the first class, on these rows.
+
+    Parameters
+    ----------
+    probability : (n, n_classes)
+    """
+    ill, p = (judged.data.labels[rows] > 0).astype(int), 1 - probability[rows, 0]
+    return {
+        "sensitivity": sensitivity(ill, p, threshold=0.5),
+        "specificity": specificity(ill, p, threshold=0.5),
+        "expected_calibration_error": expected_calibration_error(ill, p),
+    }
+
+
+def evidence_of(judged: Judged, probability: np.ndarray, config: ConditionConfig) -> Evidence:
+    """One scorer's figures beside those of levels."""
+    data = judged.data
+
+    def figures(rows: np.ndarray) -> dict[str, float]:
+        return {
+            "auroc": macro_auroc(data.labels[rows], probability[rows]),
+            "level_only_auroc": macro_auroc(data.labels[rows], judged.levels[rows]),
+            **called(judged, probability, rows),
+        }
+
+    return Evidence(
+        test_set=config.test_set,
+        n_recordings=len(data),
+        n_positive=int((data.labels > 0).sum()),
+        margin_95=margin_over_levels(judged, probability, config.seed),
+        **measured(figures, data.groups, seed=config.seed, resamples=IN_BUNDLE),
+    )
+
+
+def margin_over_levels(judged: Judged, probability: np.ndarray, seed: int) -> tuple[float, float]:
+    """Interval of (AUROC - that of levels), both on the same resampled groups."""
+    labels = judged.data.labels
+
+    def figures(rows: np.ndarray) -> dict[str, float]:
+        levels = macro_auroc(labels[rows], judged.levels[rows])
+        return {"margin": macro_auroc(labels[rows], probability[rows]) - levels}
+
+    low, high = measured(figures, judged.data.groups, seed=seed, resamples=IN_BUNDLE)["margin_95"]
+    return low, high
+
+
+def ranked(data: Recordings, scores: Mapping[str, np.ndarray], seed: int) -> dict[str, Any]:
+    """The AUROC of each of these scores, (n, n_classes) each."""
+
+    def figures(rows: np.ndarray) -> dict[str, float]:
+        return {name: macro_auroc(data.labels[rows], one[rows]) for name, one in scores.items()}
+
+    return measured(figures, data.groups, seed=seed, resamples=IN_BUNDLE)
+
+
+def inside_sets(judged: Judged, quantiles: tuple[float, ...]) -> np.ndarray:
+    """(n,) whether the conformal set holds the truth."""
+    truth = judged.mediator[np.arange(len(judged.data)), judged.data.labels]
+    return np.asarray(1 - truth <= np.array(quantiles)[judged.data.labels])
+
+
+def sets_of(
+    judged: Judged, inside: np.ndarray, quantiles: tuple[float, ...], config: ConditionConfig
+) -> dict[str, Any]:
+    """How often the conformal sets hold the truth, and how often they hold one class."""
+    labels, groups = judged.data.labels, judged.data.groups
+    single = np.array([len(prediction_set(p.tolist(), quantiles)) == 1 for p in judged.mediator])
+
+    def whole(rows: np.ndarray) -> dict[str, float]:
+        return {
+            "coverage_of_sets": float(inside[rows].mean()),
+            "share_with_single_answer": float(single[rows].mean()),
+        }
+
+    def by_class(rows: np.ndarray) -> dict[str, float]:
+        among = {name: labels[rows] == kind for kind, name in enumerate(config.classes)}
+        return {name: share(inside[rows] & here, here) for name, here in among.items()}
+
+    return {
+        **measured(whole, groups, seed=config.seed, resamples=IN_BUNDLE),
+        "coverage_of_class": measured(by_class, groups, seed=config.seed, resamples=IN_BUNDLE),
+    }
