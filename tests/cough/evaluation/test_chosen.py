@@ -157,3 +157,9 @@ def test_both_texts_hold_every_table(tmp_path: Path) -> None:
             "none is corrected",
         ):
             assert words in text, (name, words)
+    metrics = json.loads((out / METRICS).read_text())["conditions"]["covid19"]["audio"]
+    half = next(v for v in metrics["net_benefit"] if v["threshold"] == 0.5)["audio"]["value"]
+    assert f"| 0.5 | {half:.3f} (" in (out / SUMMARY).read_text()
+    assert f"<td>0.5</td><td>{half:.3f} (" in (out / PAGE).read_text()
+    rare = metrics["predictive_values"][0]["ppv"]["value"]
+    assert f"| 0.5 % | {rare:.3f} (" in (out / SUMMARY).read_text()
