@@ -143,8 +143,8 @@ def judge(condition: dict[str, Any]) -> Verdict:
         unmatched.append("no method")
     if condition["absent"]:
         sentences.append(
-            f"Not in this manifest, so not ruled out: {_and(condition['absent'])}. Published sets were told "
-            "apart by such columns alone."
+            f"Not known of these recordings, so not ruled out: {_and(condition['absent'])}. "
+            "Published sets were told apart by such columns alone."
         )
     if condition["constant"]:
         sentences.append(f"The same for every recording here: {_and(condition['constant'])}.")
@@ -217,7 +217,7 @@ def gate_in_words(gate: dict[str, Any]) -> tuple[str, ...]:
     if not gate["comparators"]:
         sentences.append("Nothing was there to compare it with.")
     if gate["absent"]:
-        sentences.append(f"Not here, so not ruled out: {_and(gate['absent'])}.")
+        sentences.append(f"Not known of these recordings, so not ruled out: {_and(gate['absent'])}.")
     if gate["constant"]:
         sentences.append(f"The same for every recording here: {_and(gate['constant'])}.")
     compared = gate["compared"]

@@ -17,7 +17,7 @@ from cough.evaluation.leaks import Known
 from cough.evaluation.matching import propensity_match
 from cough.evaluation.report import METRICS, PAGE, SUMMARY
 from cough.evaluation.study import evaluate
-from cough.evaluation.table import join
+from cough.evaluation.table import join, only
 from cough.evaluation.verdict import UNBALANCED, judge
 from cough.manifest import Manifest
 from tests.cough.evaluation.test_study import N, comparator, judged, world
@@ -55,6 +55,20 @@ def test_a_group_that_is_there_takes_the_column_in(tmp_path: Path) -> None:
     columns = comparator(evaluate(table)["conditions"]["covid19"], "device and channel")["columns"]
     assert "chosen:device and channel:phone" in columns
     assert "band" in columns
+
+
+def test_a_column_that_is_blank_in_the_rows_looked_at_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    """Its name stands in the manifest, for whoever reads "not in this manifest" to see."""
+    later = np.arange(N) % 3 == 0
+    predictions, manifest = with_columns(
+        tmp_path, split=np.where(later, "train", "test"), mic=np.where(later, "ward", "")
+    )
+    table = join(predictions, Manifest.open(manifest), beside=[Beside.parse("microphone=mic")])
+    condition = evaluate(only(table, ["split=test"]))["conditions"]["covid19"]
+    assert "microphone" in condition["absent"]
+    said = " ".join(condition["verdict"]["sentences"])
+    assert "microphone" in said
+    assert "manifest" not in said
 
 
 @pytest.mark.parametrize("column", ["covid_status", "shoe", "blank"])
