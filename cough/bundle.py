@@ -59,6 +59,8 @@ class GateSpec(_Spec):
 
     @model_validator(mode="after")
     def _hysteresis_makes_sense(self) -> GateSpec:
+        if abs(self.hop_s * SAMPLE_RATE_HZ - round(self.hop_s * SAMPLE_RATE_HZ)) > 1e-6:
+            raise ValueError("hop_s must be a whole number of samples, or times drift")
         if self.exit_threshold > self.threshold:
             raise ValueError("exit_threshold must not be above threshold")
         if self.edge_s is not None and self.edge_s > self.context_s:
@@ -276,10 +278,10 @@ def load_bundle(folder: str | os.PathLike[str] | None = None) -> Bundle:
         raise errors.BundleTampered(f"The bundle holds models that {MANIFEST} does not list.")
     contents = {}
     for name, expected in spec.files.items():
-        if Path(name).name != name or not name.isprintable():
+        if not name or Path(name).name != name or not name.isprintable():
             raise errors.BundleIncompatible(f"{MANIFEST} names {name!r}, which is not a plain file name.")
         contents[name] = _read(root, name)
-        if hashlib.sha256(contents[name]).hexdigest() != expected:
+        if hashlib.sha256(contents[name]).hexdigest() != expected.lower():
             raise errors.BundleTampered(f"{name} does not match the sha256 in {MANIFEST}.")
     _check_consistent(spec)
     return Bundle(spec, hashlib.sha256(manifest).hexdigest(), contents)
@@ -297,7 +299,7 @@ def _read(root: Path, name: str) -> bytes:
 def _parse(manifest: bytes) -> BundleSpec:
     try:
         table = json.loads(manifest)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise errors.BundleIncompatible(f"{MANIFEST} is not JSON.") from error
     if isinstance(table, dict) and table.get("format") != FORMAT:
         raise errors.BundleIncompatible(
@@ -306,11 +308,15 @@ def _parse(manifest: bytes) -> BundleSpec:
     try:
         return BundleSpec.model_validate(table)
     except ValidationError as error:
-        where = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
-            for problem in error.errors()[:3]
-        )
-        raise errors.BundleIncompatible(f"{MANIFEST} does not fit: {where}.") from error
+        raise errors.BundleIncompatible(f"{MANIFEST} does not fit: {in_a_line(error)}.") from error
+
+
+def in_a_line(error: ValidationError) -> str:
+    """The first problems of a file that does not fit, each with its place."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+        for problem in error.errors()[:3]
+    )
 
 
 def _check_consistent(spec: BundleSpec) -> None:

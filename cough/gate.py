@@ -47,7 +47,8 @@ class CoughGate:
 
     Raises
     ------
-    BundleIncompatible : the graph is not (batch, samples) -> (batch, frames) at the stated hop
+    BundleIncompatible : the graph is not (batch, samples) -> (batch, frames) at the stated hop, or gives
+        something that is no probability
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -134,8 +135,16 @@ class CoughGate:
 
     def _run(self, window: Float32, *, before: int, after: int) -> Float32:
         """Probabilities of the frames of a window (n,), without those of so many samples at its ends."""
-        frames: Float32 = self._session.run(None, {self._input: window[None]})[0][0]
+        frames = self._hear(window)
         return frames[before // self._hop : len(frames) - after // self._hop]
+
+    def _hear(self, window: Float32) -> Float32:
+        """What the graph makes of a window, (n,) -> (n // hop,) probabilities."""
+        frames: Float32 = self._session.run(None, {self._input: window[None]})[0][0]
+        # Float32 rounds a probability beyond 1 at most by a last bit; NaN is not inside, either.
+        if len(frames) and not (frames.min() >= -1e-6 and frames.max() <= 1 + 1e-6):
+            raise errors.BundleIncompatible(f"{self.spec.file} gives something that is no probability.")
+        return frames
 
     def _whole_hops(self, n_samples: int) -> int:
         return -(-n_samples // self._hop) * self._hop
@@ -144,15 +153,22 @@ class CoughGate:
         return -(-round(seconds * SAMPLE_RATE_HZ) // self._hop)
 
     def _check_shape(self) -> None:
-        probe = np.zeros((1, 50 * self._hop), np.float32)
-        try:
-            shape = self._session.run(None, {self._input: probe})[0].shape
-        except Exception as error:  # ONNX Runtime raises half a dozen unrelated types
-            raise errors.BundleIncompatible(f"{self.spec.file} does not take (1, samples).") from error
-        if shape != (1, 50):
-            raise errors.BundleIncompatible(
-                f"{self.spec.file} gives {shape} for 50 hops of {self.spec.hop_s} s, not (1, 50)."
-            )
+        # Recordings come in any length.
+        noise = np.random.default_rng(0).uniform(-0.5, 0.5, 87 * self._hop).astype(np.float32)
+        for probe in (np.zeros(50 * self._hop, np.float32), noise):
+            n_hops = len(probe) // self._hop
+            try:
+                shape = self._session.run(None, {self._input: probe[None]})[0].shape
+            except Exception as error:  # ONNX Runtime raises half a dozen unrelated types
+                raise errors.BundleIncompatible(
+                    f"{self.spec.file} does not take (1, samples) of any length."
+                ) from error
+            if shape != (1, n_hops):
+                raise errors.BundleIncompatible(
+                    f"{self.spec.file} gives {shape} for {n_hops} hops of {self.spec.hop_s} s, "
+                    f"not (1, {n_hops})."
+                )
+            self._hear(probe)
 
 
 def find_events(probabilities: Float32, spec: GateSpec, *, duration_s: float) -> Iterator[CoughEvent]:

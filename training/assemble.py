@@ -30,6 +30,7 @@ from cough.heard import HEARD, fingerprint, read_heard, write_heard
 from cough.manifest import Manifest
 from cough.messages import RE_RECORD
 from cough.quality import assess, judge
+from training.benchmark import score_clips
 from training.calibration import Calibration, calibrate_on_heldout
 from training.clips import GateClips, is_silent
 from training.condition import read_condition, train_condition, with_condition
@@ -320,7 +321,8 @@ def _gate_figures(parts: Parts, config: TrainingConfig, gate: CoughGate) -> dict
     rows = corpus.where(lambda r: r.fold == config.test_fold and r.is_cough is not None and r.is_clip)
     if len({corpus.recordings[r].is_cough for r in rows}) < 2:
         return {"note": "The test fold does not hold coughs and other sounds both."}
-    scores = np.array([gate.detect(parts.waves.samples(int(r))).cough_score for r in rows])
+    # Decoded as the service does: training has 16-bit samples, and a score at the threshold may cross it.
+    scores = score_clips(corpus, gate, rows).scores
     table = gate_table(corpus, parts.teacher, rows, scores, threshold=gate.spec.threshold)
     return {
         **table["pooled"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from rich.progress import track
 
 from cough.audio import decode
 from cough.bundle import Bundle
+from cough.gate import CoughGate
+from cough.quality import assess
+from training.clips import is_silent
 from training.corpus import TEST_FOLD as TEST_FOLD
 from training.corpus import Corpus
 from training.stages import PROJECT, code_version
@@ -30,6 +34,30 @@ def listen(corpus: Corpus, rows: Iterable[int]) -> dict[int, np.ndarray]:
         int(row): decode(corpus.root / corpus.recordings[row].path).samples
         for row in track(list(rows), description="decoding recordings")
     }
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What the gate says of each clip, and what the clip is like."""
+
+    scores: np.ndarray
+    """(n,) float64."""
+    silent: np.ndarray
+    """(n,) bool: holds next to nothing."""
+    bands: np.ndarray
+    """(n,) str: bandwidth."""
+
+
+def score_clips(corpus: Corpus, gate: CoughGate, rows: np.ndarray) -> Scored:
+    """Decode and score these rows as the service does."""
+    scores, silent, bands = [], [], []
+    for row in track(rows, description="scoring the test fold"):
+        waveform = decode(corpus.root / corpus.recordings[row].path)
+        detected = gate.detect(waveform.samples)
+        scores.append(detected.cough_score)
+        silent.append(is_silent(waveform.samples))
+        bands.append(assess(waveform, detected.events).band or "none: silence")
+    return Scored(np.array(scores), np.array(silent), np.array(bands))
 
 
 def provenance(corpus: Corpus, bundle: Bundle, **more: str | int) -> dict[str, Any]:

@@ -54,10 +54,11 @@ KNOWN_LIMITS = (
     "Labels are weak: a clip labelled cough may hold speech, or nothing.",
     "Test clips are of other people, as far as their sources tell who is heard, but of the same sources as "
     "training: expect less on other corpora.",
-    "The head's recordings do not say who is heard: each counts as a person of its own, so its intervals are "
-    "too narrow where one person stands behind several, and somebody may be on both sides of its split.",
+    "The COVID-19 recordings do not say who is heard: each counts as a person of its own, so intervals are "
+    "too narrow where one person stands behind several, and somebody may be on both sides of the split.",
     "Age and sex are stated by one source of coughs only: a figure by age or sex is one of that source.",
-    "The recordings that the head is judged on state neither age nor sex: for whom it is wrong is not known.",
+    "The recordings that the COVID-19 condition is judged on state neither age nor sex: for whom it is wrong "
+    "is not known.",
     "In the COVID-19 data channel and status go together; only call-centre recordings are judged.",
 )
 NOT_MEASURED = "Not measured for this bundle; `python -m training.gate_report` does it."

@@ -3,14 +3,16 @@
     python -m training.condition --config training/covid19.toml --manifest ../shared/corpus \\
         --bundle cough/models/default --out runs/with_condition
 
-The config names the manifest's column, its words (the classes; two or more), the rows and the voters.
-Of the folds other than ``test_fold`` the last is kept: what ships learns from those before it, is calibrated
-there by models that had each of them left out in turn, and the kept fold, of whose classes nothing was
-learnt, gives the conformal quantiles (split conformal, Papadopoulos et al. 2002). Its sounds, without their
-classes, are among those the encoder learnt from; the test fold's are not, and it gives the evidence. The
-condition may answer only if, out of fold, the lower end of the 95 % group-bootstrap interval of (AUROC - that
-of six level statistics) is above 0 and the test fold does not contradict it. Without subjects in the manifest
-every recording is its own group, and intervals are too narrow where one person stands behind several.
+The config names the manifest's column, its words (the classes; two or more), the rows and the voters. Of
+the folds other than ``test_fold`` the last is kept: what ships learns from those before it, is
+calibrated there by models that had each of them left out in turn, and the kept fold, of whose classes
+nothing was learnt, gives the conformal quantiles (split conformal, Papadopoulos et al. 2002). Its
+sounds, without their classes, are among those the encoder learnt from; the test fold's are not, and it
+gives the evidence. The condition may answer only if, out of fold, the lower end of the 95 %
+group-bootstrap interval of (AUROC - that of six level statistics) is above 0 and the test fold does not
+contradict it. Without subjects in the manifest every recording is its own group, and intervals are too
+narrow where one person stands behind several. A test fold and three others or more are needed; folds are
+the manifest's ``split``, else follow from the person.
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ from cough.bundle import (
     ConditionSpec,
     MediatorSpec,
     VoterSpec,
+    in_a_line,
     load_bundle,
 )
 from cough.evaluation.resampling import MIN_A_CLASS
@@ -93,11 +96,13 @@ def read_condition(path: Path) -> ConditionConfig:
     ManifestInvalid : the file cannot be read, or does not describe a condition
     """
     try:
-        return ConditionConfig.model_validate(tomllib.loads(path.read_text()))
+        return ConditionConfig.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise errors.ManifestInvalid(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValidationError, tomllib.TOMLDecodeError) as error:
-        raise errors.ManifestInvalid(f"{path} does not describe a condition: {error}") from error
+    except ValidationError as error:
+        raise errors.ManifestInvalid(f"{path} does not describe a condition: {in_a_line(error)}.") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise errors.ManifestInvalid(f"{path} does not describe a condition: {error}.") from error
 
 
 def train_condition(
@@ -113,20 +118,22 @@ def train_condition(
     Raises
     ------
     ManifestInvalid : the test fold, or the training folds but the last, lack a class; fewer than three
-        training folds; somebody, or one sound, in two folds
+        training folds; somebody, or one sound, in two folds; a sound of two classes
+    BundleIncompatible : a network voter of an encoder that is not this project's
     """
     n = len(config.classes)
     check_apart(data, config.name)
     tested = data.folds == config.test_fold
     train, test = data.pick(~tested), data.pick(tested)
+    found = f"its folds are {', '.join(np.unique(data.folds).tolist())}, the test fold {config.test_fold}"
     if len(np.unique(train.folds)) < 3:
-        raise errors.ManifestInvalid(f"{config.name} needs three training folds or more.")
+        raise errors.ManifestInvalid(f"{config.name} needs three training folds or more: {found}.")
     kept_fold = max(train.folds.tolist())
     kept = train.folds == kept_fold
     learn = train.pick(~kept)
     for part, name in ((learn, "training folds"), (test, "test fold")):
         if len(np.unique(part.labels)) < n:
-            raise errors.ManifestInvalid(f"The {name} of {config.name} do not hold every class.")
+            raise errors.ManifestInvalid(f"Not every class of {config.name} is in its {name}: {found}.")
     encoder_file = bundle.spec.encoder.file
     kinds = voter_kinds(
         config.voters,
@@ -191,7 +198,7 @@ def train_condition(
         }
     )
     evidence = evidence_of(judged, judged.mediator, config)
-    margin = margin_over_levels(out_of_fold, out_of_fold.mediator, config.seed)
+    margin = margin_over_levels(out_of_fold, out_of_fold.mediator)
     bands = tuple(band for band in config.bands if _is_judged(test, inside, band, config))
     answers = margin[0] > 0 and evidence.auroc > evidence.level_only_auroc and bool(bands)
     spec = ConditionSpec(
@@ -229,11 +236,9 @@ def train_condition(
         "out_of_fold": {
             "test_set": "training folds, each recording by models that learnt nothing from its fold",
             "n_recordings": len(train),
-            **ranked(
-                train, {"auroc": out_of_fold.mediator, "level_only_auroc": out_of_fold.levels}, config.seed
-            ),
+            **ranked(train, {"auroc": out_of_fold.mediator, "level_only_auroc": out_of_fold.levels}),
             "margin_over_levels_95": margin,
-            "voters": ranked(train, away, config.seed),
+            "voters": ranked(train, away),
         },
         "test": {
             **evidence.model_dump(mode="json"),

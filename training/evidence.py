@@ -10,13 +10,10 @@ import numpy as np
 
 from cough.bundle import Evidence
 from cough.evaluation.metrics import expected_calibration_error, sensitivity, specificity
-from cough.evaluation.resampling import RESAMPLES, SEED, intervals, share
+from cough.evaluation.resampling import intervals, share
 from cough.mediator import prediction_set
 from training.recordings import ConditionConfig, Recordings
 from training.voters import macro_auroc
-
-IN_BUNDLE = 1_000
-"""Resamples behind the intervals of a bundle."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +35,10 @@ class Judged:
     """(n, n_classes): from what is heard between the coughs."""
 
 
-def measured(
-    figures: Callable[[np.ndarray], Mapping[str, float]],
-    groups: np.ndarray,
-    *,
-    seed: int = SEED,
-    resamples: int = RESAMPLES,
-) -> dict[str, Any]:
+def measured(figures: Callable[[np.ndarray], Mapping[str, float]], groups: np.ndarray) -> dict[str, Any]:
     """Each figure of row indices by its name, its interval, groups resampled, as ``<name>_95``; rounded."""
     out: dict[str, Any] = {}
-    for name, figure in intervals(figures, groups, seed=seed, resamples=resamples).items():
+    for name, figure in intervals(figures, groups).items():
         out[name] = round(figure["value"], 4)
         out[f"{name}_95"] = [round(figure["low"], 4), round(figure["high"], 4)]
     return out
@@ -83,12 +74,12 @@ def evidence_of(judged: Judged, probability: np.ndarray, config: ConditionConfig
         test_set=config.test_set,
         n_recordings=len(data),
         n_positive=int((data.labels > 0).sum()),
-        margin_95=margin_over_levels(judged, probability, config.seed),
-        **measured(figures, data.groups, seed=config.seed, resamples=IN_BUNDLE),
+        margin_95=margin_over_levels(judged, probability),
+        **measured(figures, data.groups),
     )
 
 
-def margin_over_levels(judged: Judged, probability: np.ndarray, seed: int) -> tuple[float, float]:
+def margin_over_levels(judged: Judged, probability: np.ndarray) -> tuple[float, float]:
     """Interval of (AUROC - that of levels), both on the same resampled groups."""
     labels = judged.data.labels
 
@@ -96,17 +87,17 @@ def margin_over_levels(judged: Judged, probability: np.ndarray, seed: int) -> tu
         levels = macro_auroc(labels[rows], judged.levels[rows])
         return {"margin": macro_auroc(labels[rows], probability[rows]) - levels}
 
-    low, high = measured(figures, judged.data.groups, seed=seed, resamples=IN_BUNDLE)["margin_95"]
+    low, high = measured(figures, judged.data.groups)["margin_95"]
     return low, high
 
 
-def ranked(data: Recordings, scores: Mapping[str, np.ndarray], seed: int) -> dict[str, Any]:
+def ranked(data: Recordings, scores: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """The AUROC of each of these scores, (n, n_classes) each."""
 
     def figures(rows: np.ndarray) -> dict[str, float]:
         return {name: macro_auroc(data.labels[rows], one[rows]) for name, one in scores.items()}
 
-    return measured(figures, data.groups, seed=seed, resamples=IN_BUNDLE)
+    return measured(figures, data.groups)
 
 
 def inside_sets(judged: Judged, quantiles: tuple[float, ...]) -> np.ndarray:
@@ -133,6 +124,6 @@ def sets_of(
         return {name: share(inside[rows] & here, here) for name, here in among.items()}
 
     return {
-        **measured(whole, groups, seed=config.seed, resamples=IN_BUNDLE),
-        "coverage_of_class": measured(by_class, groups, seed=config.seed, resamples=IN_BUNDLE),
+        **measured(whole, groups),
+        "coverage_of_class": measured(by_class, groups),
     }

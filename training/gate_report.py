@@ -13,19 +13,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from rich.progress import track
-
-from cough.audio import decode
 from cough.bundle import Bundle, load_bundle
 from cough.gate import CoughGate
-from cough.quality import assess
-from training.benchmark import RESULTS, TEST_FOLD, fold_rows, measured_by, provenance
-from training.clips import is_silent
+from training.benchmark import RESULTS, TEST_FOLD, fold_rows, measured_by, provenance, score_clips
 from training.corpus import Corpus, Teacher, corpus_path
 from training.gate_figures import FIGURES, draw_all
 from training.gate_sheets import draw_worst
@@ -35,30 +28,6 @@ from training.subgroups import as_markdown as subgroup_page
 from training.subgroups import subgroups
 
 WORST = PROJECT / "runs" / "gate_worst"
-
-
-@dataclass(frozen=True)
-class Scored:
-    """What the gate says of each clip, and what the clip is like."""
-
-    scores: np.ndarray
-    """(n,) float64."""
-    silent: np.ndarray
-    """(n,) bool: holds next to nothing."""
-    bands: np.ndarray
-    """(n,) str: bandwidth."""
-
-
-def score_clips(corpus: Corpus, gate: CoughGate, rows: np.ndarray) -> Scored:
-    """Decode and score these rows as the service does."""
-    scores, silent, bands = [], [], []
-    for row in track(rows, description="scoring the test fold"):
-        waveform = decode(corpus.root / corpus.recordings[row].path)
-        detected = gate.detect(waveform.samples)
-        scores.append(detected.cough_score)
-        silent.append(is_silent(waveform.samples))
-        bands.append(assess(waveform, detected.events).band or "none: silence")
-    return Scored(np.array(scores), np.array(silent), np.array(bands))
 
 
 def report(corpus: Corpus, teacher: Teacher, bundle: Bundle, *, out: Path, worst: Path) -> None:

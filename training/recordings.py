@@ -6,7 +6,8 @@ decoder, gate and encoder of the bundle.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
@@ -18,12 +19,12 @@ from rich.progress import track
 
 from cough import errors
 from cough.audio import SAMPLE_RATE_HZ, decode
-from cough.bundle import Bundle
+from cough.bundle import ABSTAIN, Bundle
 from cough.encoder import Encoder, cut_window
 from cough.evaluation.baselines import background_statistics, level_statistics
 from cough.gate import CoughGate
 from cough.heard import fingerprint
-from cough.manifest import UNKNOWN, Manifest
+from cough.manifest import UNKNOWN, Manifest, Row
 from cough.quality import assess
 from training.corpora.form import fold_of
 
@@ -50,7 +51,9 @@ class ConditionConfig(BaseModel):
     test_set: str
     """What the test fold is, in words."""
     test_fold: str = "5"
-    voters: tuple[Literal["embedding", "classical", "network"], ...] = ("embedding", "classical", "network")
+    voters: tuple[Literal["embedding", "classical", "network"], ...] = Field(
+        default=("embedding", "classical", "network"), min_length=1
+    )
     bands: tuple[Literal["telephone", "wide"], ...]
     coverage: float = Field(default=0.9, gt=0, lt=1)
     network_epochs: int = Field(default=8, ge=1)
@@ -60,6 +63,15 @@ class ConditionConfig(BaseModel):
     def _has_a_name_of_its_own(self) -> ConditionConfig:
         if self.name in TAKEN:
             raise ValueError(f"a condition cannot be called {self.name}")
+        return self
+
+    @model_validator(mode="after")
+    def _names_things_once(self) -> ConditionConfig:
+        for name, given in (("classes", self.classes), ("voters", self.voters), ("bands", self.bands)):
+            if len(set(given)) < len(given):
+                raise ValueError(f"{name} names one twice")
+        if ABSTAIN in self.classes:
+            raise ValueError(f"no class can be called {ABSTAIN}: that is the answer where there is none")
         return self
 
 
@@ -107,7 +119,8 @@ def collect(manifest: Manifest, config: ConditionConfig, bundle: Bundle) -> Reco
 
     Raises
     ------
-    ManifestInvalid : a column that the config names is not there, or a class has no row
+    ManifestInvalid : a column that the config names is not there, a recording is named twice, or a class
+        has no row, or no row in which a cough is found
     """
     missing = {config.column, *config.where} - set(manifest.header())
     if missing:
@@ -118,6 +131,8 @@ def collect(manifest: Manifest, config: ConditionConfig, bundle: Bundle) -> Reco
         if row.columns[config.column] in config.classes
         and all(row.columns[name] == word for name, word in config.where.items())
     ]
+    _check_named_once(chosen)
+    _check_complete({row.columns[config.column] for row in chosen}, config, "row", "")
     gate, encoder = CoughGate(bundle), Encoder(bundle)
     kept: dict[str, list[object]] = {f.name: [] for f in fields(Recordings) if f.name != "left_out"}
     left_out: dict[str, int] = {}
@@ -150,8 +165,13 @@ def collect(manifest: Manifest, config: ConditionConfig, bundle: Bundle) -> Reco
         }
         for name, value in facts.items():
             kept[name].append(value)
-    if len(set(kept["labels"])) < len(config.classes):
-        raise errors.ManifestInvalid(f"Not every class of {config.name} has a recording with a cough.")
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
+    _check_complete(
+        {config.classes[int(label)] for label in kept["labels"]},  # type: ignore[call-overload]
+        config,
+        "recording with a cough",
+        f" Left out: {reasons}." if reasons else "",
+    )
     windows_ = kept.pop("windows")
     return Recordings(
         **{name: np.array(values) for name, values in kept.items()},
@@ -160,20 +180,38 @@ def collect(manifest: Manifest, config: ConditionConfig, bundle: Bundle) -> Reco
     )
 
 
+def _check_named_once(rows: Sequence[Row]) -> None:
+    counts = Counter(row.recording.recording_id for row in rows)
+    twice = sorted(name for name, count in counts.items() if count > 1)
+    if twice:
+        raise errors.ManifestInvalid(f"{len(twice)} recordings are named twice, {twice[0]} for one.")
+
+
+def _check_complete(found: set[str], config: ConditionConfig, what: str, why: str) -> None:
+    missing = [name for name in config.classes if name not in found]
+    if missing:
+        raise errors.ManifestInvalid(f"No {what} of {config.name} is {' or '.join(missing)}.{why}")
+
+
 def check_apart(data: Recordings, name: str) -> None:
-    """Refuse what would be learnt on one side of a split and judged on the other.
+    """Refuse what would be learnt on one side of a split and judged on the other, or has two labels.
 
     Raises
     ------
-    ManifestInvalid : a group, or a sound, in two folds
+    ManifestInvalid : a group, or a sound, in two folds; a sound of two classes
     """
-    for kind, marks in (("group", data.groups), ("sound", data.fingerprints)):
-        folds: dict[str, set[str]] = {}
-        for mark, fold in zip(marks.tolist(), data.folds.tolist(), strict=True):
-            folds.setdefault(mark, set()).add(fold)
-        torn = sorted(mark for mark, where in folds.items() if len(where) > 1)
+    sides = (
+        ("group", data.groups, data.folds, "folds"),
+        ("sound", data.fingerprints, data.folds, "folds"),
+        ("sound", data.fingerprints, data.labels, "classes"),
+    )
+    for kind, marks, of, what in sides:
+        met: dict[str, set[object]] = {}
+        for mark, one in zip(marks.tolist(), of.tolist(), strict=True):
+            met.setdefault(mark, set()).add(one)
+        torn = sorted(mark for mark, where in met.items() if len(where) > 1)
         if torn:
             ids = data.ids[data.fingerprints == torn[0]].tolist() if kind == "sound" else [torn[0]]
             raise errors.ManifestInvalid(
-                f"{len(torn)} {kind}s of {name} are in two folds, {' and '.join(map(str, ids))} for one."
+                f"{len(torn)} {kind}s of {name} are in two {what}, {' and '.join(map(str, ids))} for one."
             )

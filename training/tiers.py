@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from rich.progress import track
 
 from cough.bundle import Bundle, load_bundle
 from cough.gate import CoughGate
 from training.assemble import calibrated_gate
-from training.benchmark import RESULTS, TEST_FOLD, fold_rows, provenance, table, write_result
+from training.benchmark import RESULTS, TEST_FOLD, fold_rows, provenance, score_clips, table, write_result
 from training.calibration import calibrate_on_heldout
 from training.clips import is_silent
 from training.config import TrainingConfig, read_config
@@ -133,10 +132,8 @@ def _tests(
     fold_5 = fold_rows(corpus, TEST_FOLD).tolist()
     tests: dict[str, dict[str, Any]] = {name: {} for name in TESTS}
     for tier, gate in gates.items():
-        heard = {
-            row: gate.gate.detect(waves.samples(row)).cough_score
-            for row in track(fold_5, description=f"scoring the test fold, {tier}")
-        }
+        scored = score_clips(corpus, gate.gate, np.array(fold_5)).scores
+        heard = dict(zip(fold_5, scored.tolist(), strict=True))
         open_rows = [row for row in fold_5 if corpus.recordings[row].licence_class == "open"]
         for name, rows, scores in (
             ("leave_sources_out", heldout, gate.heldout),

@@ -23,6 +23,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
+from cough import errors
 from cough.evaluation.metrics import auroc
 from training.augment import Augmenter
 from training.classical import ClassicalFeatures
@@ -69,7 +70,13 @@ class VoterKind:
 def voter_kinds(
     names: tuple[str, ...], train: Recordings, *, n_classes: int, encoder_onnx: bytes, epochs: int, seed: int
 ) -> tuple[VoterKind, ...]:
-    """The named voters; a ridge is chosen out of fold on ``train``, never on what is fitted later."""
+    """The named voters; a ridge is chosen out of fold on ``train``, never on what is fitted later.
+
+    Raises
+    ------
+    BundleIncompatible : a network voter is asked for, which trains this project's encoder further, and
+        the encoder is another
+    """
     made = {"embedding": _embedding, "classical": _classical}
     out = []
     for name in names:
@@ -250,6 +257,14 @@ class _Calibrated(nn.Module):
 
 
 def _network(encoder_onnx: bytes, *, epochs: int, seed: int) -> VoterKind:
+    try:
+        unfold_encoder(encoder_onnx)
+    except ValueError as error:
+        raise errors.BundleIncompatible(
+            "The voter network is this project's encoder trained further, and the bundle has another one: "
+            "leave it out of the voters."
+        ) from error
+
     def fit(data: Recordings, n_classes: int) -> Fitted:
         network = _train_network(encoder_onnx, data, n_classes, epochs=epochs, seed=seed)
         ranges = [windows[0] for windows in data.windows]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from cough.audio import decode
+from cough.audio import SAMPLE_RATE_HZ, decode
 from cough.cli import common
 from cough.errors import InputError
 from cough.gate import CoughEvent
@@ -22,14 +22,18 @@ Output = Annotated[
     ),
 ]
 Everything = Annotated[
-    bool, typer.Option("--windows", help="Embed every second of the recording instead of the coughs in it.")
+    bool,
+    typer.Option("--windows", help="Embed every whole second of the recording instead of the coughs in it."),
 ]
 
 
 def embed(
     files: Files, output: Output, windows: Everything = False, bundle: common.BundleOption = None
 ) -> None:
-    """Write the embedding of each cough; what a file gives does not depend on the others."""
+    """Write the embedding of each cough, of recordings of 5 minutes at most.
+
+    What a file gives does not depend on the others. Where every file fails, nothing is written.
+    """
     if output.suffix not in (".parquet", ".npy"):
         raise typer.BadParameter("must end in .parquet or .npy", param_hint="-o")
     if output.suffix == ".parquet":
@@ -46,12 +50,7 @@ def embed(
                 common.report(error, str(path))
                 failed += 1
                 continue
-            seconds = max(1, len(samples) // 16_000)
-            events = (
-                tuple(CoughEvent(start_s=float(s), end_s=float(s + 1), score=0.0) for s in range(seconds))
-                if windows
-                else screener.gate.detect(samples).events
-            )
+            events = _seconds(len(samples)) if windows else screener.gate.detect(samples).events
             for event, vector in zip(events, screener.encoder.embed(samples, events), strict=True):
                 rows.append(
                     {
@@ -63,11 +62,20 @@ def embed(
                         "embedding": vector,
                     }
                 )
+    if failed == len(files):
+        raise typer.Exit(common.FAILED)
     with common.replacing(output, option="-o") as partial:
         _write(partial, rows, screener.encoder.spec.embedding_size, screener.model.bundle_id)
     common.err.print(f"{len(rows)} embeddings of {len(files) - failed} files in {output}", markup=False)
     if failed:
         raise typer.Exit(common.FAILED)
+
+
+def _seconds(n_samples: int) -> tuple[CoughEvent, ...]:
+    """Every whole second of a recording; the whole of one that is shorter."""
+    whole = range(n_samples // SAMPLE_RATE_HZ)
+    spans = [(float(s), float(s + 1)) for s in whole] or [(0.0, n_samples / SAMPLE_RATE_HZ)]
+    return tuple(CoughEvent(start_s=start, end_s=end, score=0.0) for start, end in spans)
 
 
 def _write(path: Path, rows: list[dict[str, Any]], size: int, bundle_id: str) -> None:

@@ -34,7 +34,11 @@ class Format(StrEnum):
 
 Recording = Annotated[Path, typer.Argument(metavar="FILE", help="A recording of any length.")]
 FormatOption = Annotated[
-    Format, typer.Option("--format", help="csv; json with a summary; audacity: a label track.")
+    Format | None,
+    typer.Option(
+        "--format",
+        help="csv; json with a summary; audacity: a label track. Default: json for -o NAME.json, else csv.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="The same as --format json.")]
 Output = Annotated[
@@ -47,7 +51,7 @@ Figure = Annotated[
 
 def events(
     file: Recording,
-    format: FormatOption = Format.csv,
+    format: FormatOption = None,
     json_output: JsonOption = False,
     output: Output = None,
     figure: Figure = None,
@@ -56,8 +60,9 @@ def events(
     """Find every cough in a recording of any length: when, how sure, how many an hour."""
     if json_output and format is Format.audacity:
         raise typer.BadParameter("says otherwise than --format audacity", param_hint="--json")
-    if json_output:
+    if json_output or (format is None and output is not None and output.suffix == ".json"):
         format = Format.json
+    format = format or Format.csv
     if output is not None:
         common.check_target(output, option="--output", source=file)
     with common.usage_errors():

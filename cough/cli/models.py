@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from cough.bundle import load_bundle
 from cough.cli import common
+from cough.screener import Screener
 
 
 def models(json_lines: common.JsonOption = False, bundle: common.BundleOption = None) -> None:
     """Verify the model bundle and say what is in it, how it was trained and what it reaches."""
     with common.usage_errors():
         loaded = load_bundle(bundle)
+        Screener(loaded)  # whether its graphs are what it says
     spec = loaded.spec
     if json_lines:
         common.emit(spec.model_dump_json())

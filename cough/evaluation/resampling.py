@@ -29,11 +29,7 @@ def interval(figure: Callable[[npt.NDArray[np.int64]], float], subjects: npt.NDA
 
 
 def intervals(
-    figures: Callable[[npt.NDArray[np.int64]], Mapping[str, float]],
-    subjects: npt.NDArray[Any],
-    *,
-    seed: int = SEED,
-    resamples: int = RESAMPLES,
+    figures: Callable[[npt.NDArray[np.int64]], Mapping[str, float]], subjects: npt.NDArray[Any]
 ) -> dict[str, Figure]:
     """``interval`` of many figures of the same row indices, all on the same resamples."""
     values = figures(np.arange(len(subjects)))
@@ -43,7 +39,7 @@ def intervals(
         return dict.fromkeys(values, nothing)
     drawn = [
         [found[name] for name in finite]
-        for found in map(figures, group_resamples(subjects, seed=seed, resamples=resamples))
+        for found in map(figures, group_resamples(subjects, seed=SEED, resamples=RESAMPLES))
     ]
     low, high = np.nanquantile(np.array(drawn), [0.025, 0.975], axis=0)
     known = {

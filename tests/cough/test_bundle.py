@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +53,15 @@ def test_shipped_bundle_is_whole_small_and_says_where_it_came_from() -> None:
     assert not record.code_version.endswith("-dirty")
     assert bundle.spec.gate.threshold_chosen
     assert bundle.spec.metrics["gate"]
+
+
+def test_the_answer_in_the_readme_has_the_evidence_of_the_shipped_bundle() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    said = re.search(r'"evidence": \{(.*), "\.\.\."', readme)
+    assert said
+    evidence = load_bundle().spec.conditions[0].evidence.model_dump()
+    for name, value in json.loads(f"{{{said[1]}}}").items():
+        assert evidence[name] == value
 
 
 def test_shipped_gate_and_encoder_are_small_enough_for_a_phone() -> None:

@@ -184,6 +184,16 @@ def test_formats_hold_the_same_events(long_wav: Path, gate: CoughGate, tmp_path:
     assert all(label.startswith("cough 0.") for _, _, label in labels)
 
 
+def test_a_name_that_says_json_gets_json(long_wav: Path, tmp_path: Path) -> None:
+    for name, arguments in (("a.json", []), ("a.csv", ["--format", "json"])):
+        command = ["events", str(long_wav), "-o", str(tmp_path / name), *arguments]
+        assert CliRunner().invoke(app, command).exit_code == 0
+        assert "coughs_per_hour" in json.loads((tmp_path / name).read_text())
+    command = ["events", str(long_wav), "-o", str(tmp_path / "b.json"), "--format", "csv"]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert (tmp_path / "b.json").read_text().startswith("start_s,")
+
+
 def test_no_coughs_are_an_answer_too(tmp_path: Path) -> None:
     quiet = tmp_path / "quiet.wav"
     soundfile.write(quiet, np.zeros(RATE), RATE)

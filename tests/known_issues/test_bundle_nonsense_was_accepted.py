@@ -19,6 +19,7 @@ from cough.bundle import DEFAULT_BUNDLE, load_bundle
         ("gate", {"exit_threshold": 0.99}),
         ("gate", {"hop_s": 1e-9}),
         ("gate", {"hop_s": float("inf")}),
+        ("gate", {"hop_s": 0.04003}),
         ("gate", {"merge_gap_s": 0.0}),
         ("encoder", {"window_s": float("inf")}),
         ("mediator", {"conformal_quantiles": [7, -3]}),
@@ -26,6 +27,7 @@ from cough.bundle import DEFAULT_BUNDLE, load_bundle
         ("condition", {"classes": ["negative", "inconclusive"]}),
         ("bundle", {"metrics": {}}),
         ("files", {"a\0b": "0" * 64}),
+        ("files", {"": "0" * 64}),
     ],
     ids=str,
 )

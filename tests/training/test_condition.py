@@ -21,8 +21,8 @@ from cough.manifest import Manifest
 from cough.screener import Screener
 from training import condition, synth
 from training.condition import read_condition, train_condition, with_condition
-from training.recordings import ConditionConfig, Recordings, collect
-from training.voters import calibrate, conformal_quantiles, log_softmax, macro_auroc
+from training.recordings import ConditionConfig, Recordings, check_apart, collect
+from training.voters import calibrate, conformal_quantiles, log_softmax, macro_auroc, voter_kinds
 
 CLASSES = ("healthy", "asthma", "pertussis")
 TOML = """
@@ -115,8 +115,8 @@ def test_twice_gives_the_same_bundle(corpus: Path, tmp_path: Path, bundle: Bundl
     ("change", "what"),
     [
         ({"column": "nonsense"}, "no column nonsense"),
-        ({"classes": ("healthy", "never")}, "Not every class"),
-        ({"test_fold": "9"}, "test fold"),
+        ({"classes": ("healthy", "never")}, "No row of made_up is never"),
+        ({"test_fold": "9"}, "its folds are 1, 2, 3, 4, 5, the test fold 9"),
         ({"test_fold": "1", "where": {"source": "synthetic", "fold": "1"}}, "three training folds"),
     ],
 )
@@ -126,6 +126,59 @@ def test_what_cannot_be_trained_is_said(
     config = read_condition(config_of(tmp_path, "embedding")).model_copy(update=change)
     with pytest.raises(errors.ManifestInvalid, match=what):
         train_condition(config, collect(Manifest.open(corpus), config, bundle), bundle)
+
+
+def test_what_is_left_out_is_said_where_nothing_is_left(corpus: Path, tmp_path: Path, bundle: Bundle) -> None:
+    """Missing files were blamed on coughs."""
+    lines = (corpus / "recordings.csv").read_text()
+    (tmp_path / "recordings.csv").write_text(lines.replace(".wav", ".away"))
+    config = read_condition(config_of(tmp_path, "embedding"))
+    with pytest.raises(errors.ManifestInvalid, match="Left out: 91 file_missing"):
+        collect(Manifest.open(tmp_path / "recordings.csv"), config, bundle)
+
+
+def test_a_recording_named_twice_counts_for_nobody(corpus: Path, tmp_path: Path, bundle: Bundle) -> None:
+    head, first, *rest = (corpus / "recordings.csv").read_text().splitlines()
+    (tmp_path / "recordings.csv").write_text("\n".join([head, first, first, *rest]))
+    config = read_condition(config_of(tmp_path, "embedding"))
+    with pytest.raises(errors.ManifestInvalid, match="named twice"):
+        collect(Manifest.open(tmp_path / "recordings.csv"), config, bundle)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ('"healthy", "asthma"', '"healthy", "inconclusive"', "inconclusive"),
+        ('"healthy", "asthma"', '"pertussis", "asthma"', "classes names one twice"),
+        ('["embedding"]', "[]", "voters"),
+        ('["embedding"]', '["embedding", "embedding"]', "voters names one twice"),
+        ("network_epochs", "foo", "foo: Extra inputs"),
+        ("Made up", "\udcff", "utf-8"),
+    ],
+)
+def test_a_config_that_makes_no_sense_is_one_line(tmp_path: Path, old: str, new: str, what: str) -> None:
+    path = config_of(tmp_path, "embedding")
+    text = path.read_text().replace(old, new)
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(errors.ManifestInvalid, match=what) as error:
+        read_condition(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_sound_of_two_classes_is_refused(bundle: Bundle) -> None:
+    data = made(signal=1.0, level_signal=0.0, bundle=bundle)
+    row = int(np.flatnonzero((data.labels != data.labels[0]) & (data.folds == data.folds[0]))[0])
+    marks = data.fingerprints.copy()
+    marks[row] = marks[0]
+    with pytest.raises(errors.ManifestInvalid, match="two classes"):
+        check_apart(dataclasses.replace(data, fingerprints=marks), "made_up")
+
+
+def test_a_network_voter_needs_this_projects_encoder(bundle: Bundle) -> None:
+    data = made(signal=1.0, level_signal=0.0, bundle=bundle)
+    another = bundle.contents[bundle.spec.gate.file]
+    with pytest.raises(errors.BundleIncompatible, match="leave it out"):
+        voter_kinds(("network",), data, n_classes=2, encoder_onnx=another, epochs=1, seed=0)
 
 
 def made(*, signal: float, level_signal: float, bundle: Bundle, n: int = 400, seed: int = 0) -> Recordings:

@@ -14,10 +14,10 @@ from cough.bundle import Bundle
 from cough.gate import CoughGate
 from tests.training.test_gate_table import recording
 from training import synth
-from training.benchmark import TEST_FOLD, fold_rows
+from training.benchmark import TEST_FOLD, fold_rows, score_clips
 from training.corpus import Corpus, Teacher
 from training.gate_figures import FIGURES
-from training.gate_report import report, score_clips
+from training.gate_report import report
 
 CLIPS = ("cough", "cough", "cough", "sneeze", "speech", "music", "unlabelled")
 
