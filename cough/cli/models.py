@@ -24,6 +24,14 @@ def models(json_lines: common.JsonOption = False, bundle: common.BundleOption = 
     for name, digest in spec.files.items():
         common.emit(f"{name:14} {len(loaded.contents[name]) / 1e6:.2f} MB  sha256 {digest[:16]}...")
     common.emit(f"gate           threshold {spec.gate.threshold}: {spec.gate.threshold_chosen}")
+    judged = spec.metrics["gate"].get("fold_5", {})
+    if "ours" in judged:
+        ours = judged["ours"]
+        common.emit(
+            f"{'':14} AUROC {ours['auroc']:.3f} ({ours['auroc_95'][0]:.3f}-{ours['auroc_95'][1]:.3f}), "
+            f"sensitivity {ours['sensitivity']:.3f}, specificity {ours['specificity']:.3f}, on "
+            f"{judged['coughs']} cough clips and {judged['others']} others. {judged['note']}"
+        )
     for condition in spec.conditions:
         evidence = condition.evidence
         common.emit(

@@ -167,6 +167,7 @@ def test_models() -> None:
     words = run("models").stdout
     assert "verified" in words
     assert "levels alone" in words
+    assert "cough clips and" in words
 
 
 @pytest.mark.parametrize(
