@@ -84,11 +84,11 @@ def card(
     ----------
     results : contents of ``training/results/gate/*.json``; those of other bundles are left out, but for the
         tiers', of which the card then says that an earlier recipe trained them
-    honest_table : contents of ``training.report``'s ``report.json``; left out where of another bundle
+    honest_table : contents of ``training.report``'s ``report.json``; left out where of other models
     beside : a bundle of the other licence tier
     """
     spec = bundle.spec
-    if honest_table is not None and honest_table["bundle_id"] != spec.bundle_id:
+    if honest_table is not None and not honest_table["files"].items() <= spec.files.items():
         honest_table = None
     record = spec.training
     tiers = next((_tier_facts(result, spec) for result in results if "tiers" in result), None)

@@ -14,6 +14,7 @@ Writes report.json, report.md and report.png.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -248,6 +249,10 @@ def main() -> None:
         "code_version": code_version(),
         "same_voters_as_the_bundle": shipped is not None
         and all(bundle.contents.get(name) == content for name, content in condition.contents.items()),
+        "files": {
+            **{name: bundle.spec.files[name] for name in (bundle.spec.gate.file, bundle.spec.encoder.file)},
+            **{name: hashlib.sha256(content).hexdigest() for name, content in condition.contents.items()},
+        },
         "condition": condition.spec.model_dump(mode="json", include={"name", "title", "policy", "answers"}),
         "verdict": verdict(condition),
         "used": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from cough.bundle import DEFAULT_BUNDLE, Bundle, BundleSpec, load_bundle
 from training.benchmark import provenance
 from training.card import NO_TABLE, NO_TIERS, NOT_MEASURED, card, write_card
 from training.card_page import as_markdown
+from training.honest_table import REPORT
 
 FILES = {name: name.encode() for name in ("gate.onnx", "encoder.onnx", "flu.onnx")}
 
@@ -343,9 +345,16 @@ def test_the_shipped_card_tells_of_symptoms_and_of_the_honest_table() -> None:
 
 
 def test_the_honest_table_of_another_bundle_is_not_told(folder: Path) -> None:
-    facts = card(load_bundle(folder), [], honest_table={"bundle_id": "another"})
+    facts = card(load_bundle(folder), [], honest_table={"files": {"flu.network.onnx": "another"}})
     assert facts["honest_table"] is None
     assert NO_TABLE in as_markdown(facts)
+
+
+def test_the_honest_table_outlives_a_condition_that_is_added() -> None:
+    """It was recognised by the bundle's id, which another condition changes."""
+    shipped = load_bundle()
+    grown = replace(shipped, spec=shipped.spec.model_copy(update={"bundle_id": "default-and-more"}))
+    assert card(grown, [], honest_table=json.loads(REPORT.read_text()))["honest_table"]
 
 
 def test_card_lies_beside_and_does_not_break_the_bundle(folder: Path, tmp_path: Path) -> None:
