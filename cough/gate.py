@@ -135,16 +135,14 @@ class CoughGate:
 
     def _run(self, window: Float32, *, before: int, after: int) -> Float32:
         """Probabilities of the frames of a window (n,), without those of so many samples at its ends."""
-        frames = self._hear(window)
+        frames: Float32 = self._session.run(None, {self._input: window[None]})[0][0]
+        self._check_range(frames)
         return frames[before // self._hop : len(frames) - after // self._hop]
 
-    def _hear(self, window: Float32) -> Float32:
-        """What the graph makes of a window, (n,) -> (n // hop,) probabilities."""
-        frames: Float32 = self._session.run(None, {self._input: window[None]})[0][0]
+    def _check_range(self, frames: Float32) -> None:
         # Float32 rounds a probability beyond 1 at most by a last bit; NaN is not inside, either.
         if len(frames) and not (frames.min() >= -1e-6 and frames.max() <= 1 + 1e-6):
             raise errors.BundleIncompatible(f"{self.spec.file} gives something that is no probability.")
-        return frames
 
     def _whole_hops(self, n_samples: int) -> int:
         return -(-n_samples // self._hop) * self._hop
@@ -158,17 +156,17 @@ class CoughGate:
         for probe in (np.zeros(50 * self._hop, np.float32), noise):
             n_hops = len(probe) // self._hop
             try:
-                shape = self._session.run(None, {self._input: probe[None]})[0].shape
+                frames = self._session.run(None, {self._input: probe[None]})[0]
             except Exception as error:  # ONNX Runtime raises half a dozen unrelated types
                 raise errors.BundleIncompatible(
                     f"{self.spec.file} does not take (1, samples) of any length."
                 ) from error
-            if shape != (1, n_hops):
+            if frames.shape != (1, n_hops):
                 raise errors.BundleIncompatible(
-                    f"{self.spec.file} gives {shape} for {n_hops} hops of {self.spec.hop_s} s, "
+                    f"{self.spec.file} gives {frames.shape} for {n_hops} hops of {self.spec.hop_s} s, "
                     f"not (1, {n_hops})."
                 )
-            self._hear(probe)
+            self._check_range(frames)
 
 
 def find_events(probabilities: Float32, spec: GateSpec, *, duration_s: float) -> Iterator[CoughEvent]:
