@@ -20,7 +20,8 @@ class Augmenter:
 
     def __init__(self, config: AugmentConfig, rooms: list[np.ndarray], *, seed: int) -> None:
         self.config = config
-        self.rooms = [torch.tensor(_direct_path_first(room)) for room in rooms]
+        self.rooms = torch.tensor(np.array([_direct_path_first(room) for room in rooms]))
+        self._room_spectra: dict[int, Tensor] = {}
         self.random = np.random.default_rng([seed, 7])
 
     def mix(self, wave: Tensor, other: Tensor, loud: Tensor) -> Tensor:
@@ -56,12 +57,16 @@ class Augmenter:
 
     def _reverberate(self, wave: Tensor) -> Tensor:
         chosen = np.flatnonzero(self._chosen(len(wave), self.config.room_probability))
-        if not len(chosen) or not self.rooms:
+        if not len(chosen) or not len(self.rooms):
             return wave
+        length = wave.shape[1]
+        n_fft = length + self.rooms.shape[1] - 1
+        if n_fft not in self._room_spectra:
+            self._room_spectra = {n_fft: torch.fft.rfft(self.rooms, n_fft)}
+        rooms = torch.from_numpy(self.random.integers(len(self.rooms), size=len(chosen)))
+        spectrum = torch.fft.rfft(wave[chosen], n_fft) * self._room_spectra[n_fft][rooms]
         wave = wave.clone()
-        for row in chosen:
-            room = self.rooms[int(self.random.integers(len(self.rooms)))]
-            wave[row] = F.fftconvolve(wave[row], room)[: wave.shape[1]]
+        wave[chosen] = torch.fft.irfft(spectrum, n_fft)[:, :length]
         return wave
 
     def _filter(self, wave: Tensor) -> Tensor:

@@ -42,6 +42,9 @@ class GateConfig(_Section):
     changed is in ``training.composed``."""
     self_training: bool = True
     """Unlabelled clips get the label that a gate which never heard their source is sure of."""
+    warm_start: bool = True
+    """Each member goes on from the weights of a gate of ``training.loso``, which heard all but one part of
+    the sources and nothing of the test fold: epochs that are paid for already."""
     frame_self_training: bool = True
     """Inside clips labelled cough, frames get the label that such a gate is sure of."""
     label_cleaning: bool = True

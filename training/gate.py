@@ -22,6 +22,7 @@ from training.corpus import Corpus, Teacher
 from training.device import device
 from training.heldout import Heldout
 from training.networks import GateNetwork
+from training.stages import load_weights
 from training.tracking import Tracker
 from training.waves import Waves
 
@@ -54,6 +55,7 @@ def train_gate(
     *,
     synthetic: Sequence[np.ndarray] = (),
     heldout: Heldout | None = None,
+    start: Path | None = None,
     log: Path | None = None,
 ) -> GateNetwork:
     """Train one member on ``rows``; the moving average of its weights, in evaluation mode, on the CPU.
@@ -66,10 +68,14 @@ def train_gate(
     rooms : impulse responses, each (n_samples,)
     synthetic : extra sounds without a cough, each (n_samples,) float32 at 16 kHz
     heldout : what gates made of recordings whose source they never heard, see ``GateClips``
+    start : weights to go on from, a file of ``save_weights``; else random ones
     log : JSON lines, one an epoch, if given
     """
     torch.set_num_threads(config.threads)
-    network = build_gate(config, teacher).to(device())
+    network = build_gate(config, teacher)
+    if start is not None:
+        load_weights(network, start)
+    network.to(device())
     distributed.share_norms(network)
     if config.gate.bfloat16:
         network.trunk.to(memory_format=torch.channels_last)  # 1.3 times faster in bfloat16

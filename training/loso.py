@@ -28,7 +28,7 @@ from training.nearcoughs import near_coughs
 from training.networks import GateEnsemble
 from training.parts import N_PARTS, PARTS, deal, licensed, part_of, usable
 from training.scoring import frame_logits
-from training.stages import run_stage, stage_folder
+from training.stages import run_stage, save_weights, stage_folder
 from training.waves import read_waves
 
 SYNTHETIC_SOUNDS = 1_500
@@ -76,7 +76,10 @@ class Job:
 
 
 def leave_sources_out(jobs: Sequence[Job], *, processes: int) -> list[Path]:
-    """Run the jobs, several processes of one thread each; their folders in the same order."""
+    """Run the jobs, several processes of one thread each; their folders in the same order.
+
+    In each folder: what ``Heldout.read`` reads, and the (first) gate's ``weights.npz``.
+    """
     if distributed.rank() == 0:
         alone = {"mp_context": get_context("spawn"), "initializer": distributed.leave}
         with ProcessPoolExecutor(processes, **alone) as pool:
@@ -96,7 +99,7 @@ def job_folder(job: Job) -> Path:
 
 
 def _inputs(job: Job) -> dict[str, Any]:
-    gate = {"calibration_clips_per_group", "target_sensitivity"}
+    gate = {"calibration_clips_per_group", "target_sensitivity", "warm_start"}
     config = job.config.model_dump(
         mode="json", exclude={"encoder": True, "gate": gate, "loso": True, "tracker": True}
     )
@@ -126,4 +129,5 @@ def _train_and_score(job: Job, folder: Path) -> None:
         )
         for seed in seeds_of_members(config)
     ]
+    save_weights(members[0], folder / "weights.npz")
     Heldout(scored, frame_logits(GateEnsemble(members), waves, scored)).write(folder)

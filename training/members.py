@@ -37,6 +37,8 @@ class MemberJob:
     cache: Path
     inputs: dict[str, Any]
     heldout_folders: tuple[Path, ...]
+    start: Path | None
+    """The weights that it goes on from."""
 
 
 def member_jobs(
@@ -45,16 +47,24 @@ def member_jobs(
     waves_folder: Path,
     cache: Path,
     inputs: dict[str, Any],
-    heldout_folders: Sequence[Path],
+    loso_folders: Sequence[Path],
 ) -> list[MemberJob]:
-    """A job for each member."""
-    heard = tuple(heldout_folders) if config.gate.listens_to_heldout else ()
+    """A job for each member; ``loso_folders`` are those of ``training.loso``."""
+    heard = tuple(loso_folders) if config.gate.listens_to_heldout else ()
     gate = config.gate.model_dump(exclude={"target_sensitivity", "calibration_clips_per_group", "members"})
     jobs = []
-    for seed in seeds_of_members(config):
+    for i, seed in enumerate(seeds_of_members(config)):
+        begins_at = loso_folders[i % len(loso_folders)] if config.gate.warm_start else None
         own = config.model_copy(update={"seed": seed, "threads": 1})
-        decides = {**inputs, "config": gate, "seed": seed, "heldout": [folder.name for folder in heard]}
-        jobs.append(MemberJob(own, corpus_roots, waves_folder, cache, decides, heard))
+        decides = {
+            **inputs,
+            "config": gate,
+            "seed": seed,
+            "heldout": [folder.name for folder in heard],
+            "start": begins_at and begins_at.name,
+        }
+        start = begins_at and begins_at / "weights.npz"
+        jobs.append(MemberJob(own, corpus_roots, waves_folder, cache, decides, heard, start))
     return jobs
 
 
@@ -100,6 +110,7 @@ def _train(job: MemberJob, folder: Path) -> None:
         config,
         synthetic=synthetic_sounds(config),
         heldout=Heldout.read(job.heldout_folders) if job.heldout_folders else None,
+        start=job.start,
         log=folder / "log.jsonl",
     )
     save_weights(member, folder / "weights.npz")
