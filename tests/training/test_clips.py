@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,9 +12,10 @@ from training.assemble import label_counts
 from training.clips import GateClips
 from training.config import GateConfig, TrainingConfig
 from training.corpus import Corpus, Teacher
-from training.gate import train_gate
+from training.gate import build_gate, train_gate
 from training.heldout import Heldout
 from training.nearcoughs import LONGEST_S, near_coughs
+from training.stages import save_weights
 from training.waves import Waves
 
 
@@ -72,6 +75,21 @@ def test_training_on_anything_changes_weights_and_stays_finite(tiny: tuple[Corpu
     trained = [train_gate(*tiny, np.arange(6), [], config, synthetic=noise).state_dict() for _ in range(2)]
     assert all(torch.isfinite(value).all() for value in trained[0].values() if value.is_floating_point())
     assert all(torch.equal(value, trained[1][name]) for name, value in trained[0].items())
+
+
+def test_training_goes_on_from_the_weights_it_is_given(
+    tiny: tuple[Corpus, Waves, Teacher], tmp_path: Path
+) -> None:
+    gate = GateConfig(
+        width=4, width_out=16, epochs=1, clips_per_epoch=8, batch_size=8, learning_rate=1e-9
+    )  # fmt: skip
+    config = TrainingConfig(gate=gate, threads=1)
+    given = build_gate(config.model_copy(update={"seed": 4}), tiny[2])
+    save_weights(given, tmp_path / "weights.npz")
+    went_on = train_gate(*tiny, np.arange(6), [], config, start=tmp_path / "weights.npz")
+    anew = train_gate(*tiny, np.arange(6), [], config)
+    torch.testing.assert_close(went_on.cough.weight, given.cough.weight, rtol=0, atol=1e-6)
+    assert not torch.allclose(anew.cough.weight, given.cough.weight, atol=1e-2)
 
 
 def test_heldout_clip_score_is_the_best_stretch() -> None:

@@ -20,6 +20,7 @@ from training.stages import PROJECT
     [
         ("encoder.width=8", False),
         ("gate.target_sensitivity=0.9", False),
+        ("gate.warm_start=false", False),
         ("loso.processes=1", False),
         ('tracker="mlflow"', False),
         ("gate.width=8", True),

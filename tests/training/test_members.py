@@ -14,7 +14,7 @@ from training.corpus import Corpus, Teacher
 from training.export import check_parity, export_gate, gate_module
 from training.gate import seeds_of_members
 from training.heldout import Heldout
-from training.members import at_once
+from training.members import MemberJob, at_once, member_jobs
 from training.networks import GateEnsemble, GateNetwork
 from training.waves import Waves
 
@@ -62,6 +62,19 @@ def test_members_are_trained_side_by_side_where_each_has_a_core(monkeypatch: pyt
     assert at_once(TrainingConfig(threads=4, gate=GateConfig(members=1))) == 1
     monkeypatch.setattr("training.distributed.size", lambda: 2)
     assert at_once(two) == 1
+
+
+def test_each_member_goes_on_from_another_short_gate(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("loso-a", "loso-b", "loso-c")]
+
+    def jobs(**gate: bool | int) -> list[MemberJob]:
+        config = TrainingConfig(gate=GateConfig(**gate))
+        return member_jobs(config, (), Path("waves"), Path("cache"), {}, folders)
+
+    assert [job.start for job in jobs(members=2)] == [folder / "weights.npz" for folder in folders[:2]]
+    assert [job.start for job in jobs(members=4)][3] == folders[0] / "weights.npz"
+    assert [job.start for job in jobs(warm_start=False)] == [None, None]
+    assert len({str(job.inputs) for job in (*jobs(), *jobs(warm_start=False))}) == 4
 
 
 def test_heldout_logits_survive_on_disk(tmp_path: Path) -> None:
