@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 import onnxruntime as ort
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from cough import errors
 from cough.audio import SAMPLE_RATE_HZ
+from cough.odds import Interval, Probability
 from cough.symptoms import SymptomSpec
 
 FORMAT = 2
@@ -28,8 +29,8 @@ DEFAULT_BUNDLE = Path(__file__).parent / "models" / "default"
 MANIFEST = "bundle.json"
 ABSTAIN = "inconclusive"
 """The answer where there is none; no class may have this name."""
-
-Probability: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+Sha256: TypeAlias = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[0-9A-Fa-f]{64}$")]
+"""Some systems print it in capitals."""
 
 
 class _Spec(BaseModel):
@@ -86,23 +87,29 @@ class Evidence(_Spec):
     """
 
     test_set: str
-    n_recordings: int
-    n_positive: int
-    auroc: float
-    auroc_95: tuple[float, float]
+    n_recordings: int = Field(ge=0)
+    n_positive: int = Field(ge=0)
+    auroc: Probability
+    auroc_95: Interval
     """Group-bootstrap interval."""
-    level_only_auroc: float
+    level_only_auroc: Probability
     """From six level statistics alone (duration, rms, peak, flatness, roll-off, dynamic range)."""
-    level_only_auroc_95: tuple[float, float]
-    margin_95: tuple[float, float]
+    level_only_auroc_95: Interval
+    margin_95: Interval
     """Interval of (auroc - level_only_auroc), both on the same resampled groups."""
-    sensitivity: float | None = None
+    sensitivity: Probability | None = None
     """Of a call where the probability is one half or more; None where it was not measured."""
-    sensitivity_95: tuple[float, float] | None = None
-    specificity: float | None = None
-    specificity_95: tuple[float, float] | None = None
-    expected_calibration_error: float | None = None
-    expected_calibration_error_95: tuple[float, float] | None = None
+    sensitivity_95: Interval | None = None
+    specificity: Probability | None = None
+    specificity_95: Interval | None = None
+    expected_calibration_error: Probability | None = None
+    expected_calibration_error_95: Interval | None = None
+
+    @model_validator(mode="after")
+    def _counts_add_up(self) -> Evidence:
+        if self.n_positive > self.n_recordings:
+            raise ValueError("there are more positives than recordings")
+        return self
 
 
 class VoterSpec(_Spec):
@@ -116,7 +123,7 @@ class VoterSpec(_Spec):
     name: str = Field(min_length=1)
     hears: Literal["embeddings", "coughs", "recording"]
     file: str
-    encoder_sha256: str | None = None
+    encoder_sha256: Sha256 | None = None
     """Of the encoder it was trained with, and without which it is not valid; for ``embeddings``."""
     window_s: float | None = Field(default=None, gt=0, le=60)
     """Cut around each cough; for ``coughs``."""
@@ -144,6 +151,9 @@ class MediatorSpec(_Spec):
     """For each class, the largest nonconformity (1 - its probability) that stays in the set."""
     chosen: str
     """On which recordings."""
+    calibrated_with: dict[str, Sha256] = {}
+    """sha256 of the models whose scores these numbers are of, by file: gate, encoder and voters. Where one of
+    them is another, or gone, the condition abstains. Empty: nobody wrote it down, and nothing is checked."""
     coverage_by_band: dict[str, tuple[int, float]] = {}
     """Test recordings, and the share whose set held the truth, by bandwidth."""
 
@@ -151,7 +161,7 @@ class MediatorSpec(_Spec):
 class ConditionSpec(_Spec):
     """One question to the sound. The first class is the one without the condition."""
 
-    name: str
+    name: str = Field(min_length=1)
     title: str
     classes: tuple[str, ...] = Field(min_length=2)
     voters: tuple[VoterSpec, ...] = Field(min_length=1)
@@ -205,7 +215,7 @@ class BundleSpec(_Spec):
     format: Literal[2]
     bundle_id: str
     sample_rate_hz: int
-    files: dict[str, str]
+    files: dict[str, Sha256]
     """sha256 of every file beside ``bundle.json``."""
     gate: GateSpec
     encoder: EncoderSpec
@@ -281,7 +291,7 @@ def load_bundle(folder: str | os.PathLike[str] | None = None) -> Bundle:
         if not name or Path(name).name != name or not name.isprintable():
             raise errors.BundleIncompatible(f"{MANIFEST} names {name!r}, which is not a plain file name.")
         contents[name] = _read(root, name)
-        if hashlib.sha256(contents[name]).hexdigest() != expected.lower():
+        if hashlib.sha256(contents[name]).hexdigest() != expected:
             raise errors.BundleTampered(f"{name} does not match the sha256 in {MANIFEST}.")
     _check_consistent(spec)
     return Bundle(spec, hashlib.sha256(manifest).hexdigest(), contents)

@@ -84,6 +84,11 @@ class Diagnosis:
             (spec, tuple(Voter(bundle, voter, n_classes=len(spec.classes)) for voter in spec.voters))
             for spec in bundle.spec.conditions
         ]
+        self._changed = {
+            spec.name
+            for spec in bundle.spec.conditions
+            if not spec.mediator.calibrated_with.items() <= bundle.spec.files.items()
+        }
 
     def answer(
         self,
@@ -114,5 +119,14 @@ class Diagnosis:
             if spec.symptoms is not None and symptoms is not None:
                 said = answer_symptoms(spec.symptoms, symptoms, prevalence=prevalence)
             votes = {voter.spec.name: voter.vote(samples, events, embeddings) for voter in voters}
-            answers.append(decide(spec, votes, band=quality.band, prevalence=prevalence, symptoms=said))
+            answers.append(
+                decide(
+                    spec,
+                    votes,
+                    band=quality.band,
+                    prevalence=prevalence,
+                    symptoms=said,
+                    models_changed=spec.name in self._changed,
+                )
+            )
         return tuple(answers)

@@ -4,10 +4,12 @@
    again: ``probability``. What each said stays in the answer.
 2. The pool gives a set: every class whose nonconformity, 1 - its probability, is within that class's
    split-conformal quantile (Vovk 2012, "Conditional validity of inductive conformal predictors"). Over
-   recordings like those of its calibration the set holds the truth at least as often as its coverage says.
+   recordings exchangeable with those of its calibration the set holds the truth at least as often as its
+   coverage says; sounds that the encoder learnt from are not wholly that, so it is measured on others, too.
 3. There is an answer only if the set holds one class, all voters name that class (the mediator of
-   AI4COVID-19, Imran et al. 2020), the recording is of a bandwidth that was judged, and in evaluation the
-   sound told more than levels do. Otherwise it abstains and says why.
+   AI4COVID-19, Imran et al. 2020), the recording is of a bandwidth that was judged, the models are those that
+   the set was calibrated with, and in evaluation the sound told more than levels do. Otherwise it abstains
+   and says why.
 4. Several recordings of one person: the union of their sets, which holds the truth at least as often as
    one of them does; recordings outside the domain do not count where others are inside. Recordings
    that each name another class disagree, and the person is asked to repeat (COVID-19 Sounds).
@@ -39,6 +41,7 @@ Abstention: TypeAlias = Literal[
     "voters_disagree",
     "recordings_disagree",
     "outside_domain",
+    "models_changed",
     "insufficient_evidence",
 ]
 ASSUMPTION = (
@@ -52,6 +55,7 @@ WHY: dict[Abstention, str] = {
     "voters_disagree": "The models do not name the same answer.",
     "recordings_disagree": "The recordings of this person name different answers; record again.",
     "outside_domain": "This kind of recording is not among those the model was judged on.",
+    "models_changed": "The models are not those with which the set and the evidence were measured.",
     "insufficient_evidence": "In evaluation the cough told too little beyond how loud, long and bright "
     "the recording is.",
 }
@@ -143,6 +147,7 @@ def decide(
     band: Band | None,
     prevalence: float | None = None,
     symptoms: SymptomAnswer | None = None,
+    models_changed: bool = False,
 ) -> ConditionAnswer:
     """One recording's answer to one condition.
 
@@ -152,6 +157,7 @@ def decide(
     band : of the recording; None where it cannot be told
     prevalence : share of people like this one who have the condition, between 0 and 1
     symptoms : what the person's answers say
+    models_changed : some model is not the one that the mediator was calibrated with
 
     Raises
     ------
@@ -162,6 +168,8 @@ def decide(
     reasons: list[Abstention] = []
     if not spec.answers:
         reasons.append("insufficient_evidence")
+    if models_changed:
+        reasons.append("models_changed")
     if band not in spec.bands:
         reasons.append("outside_domain")
     named = {int(np.argmax(vote)) for vote in votes.values()}
@@ -209,6 +217,8 @@ def combine(spec: ConditionSpec, answers: Sequence[ConditionAnswer]) -> Conditio
     reasons: list[Abstention] = []
     if not spec.answers:
         reasons.append("insufficient_evidence")
+    if "models_changed" in counted[0].abstained_because:
+        reasons.append("models_changed")
     if not inside:
         reasons.append("outside_domain")
     if len(union) > 1:

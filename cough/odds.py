@@ -1,8 +1,23 @@
-"""Log-odds and Bayes' rule."""
+"""Log-odds and Bayes' rule, and what may stand for a probability or an interval in a file."""
 
 from __future__ import annotations
 
 import math
+from typing import Annotated, TypeAlias
+
+from pydantic import AfterValidator, Field
+
+Probability: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+
+
+def _in_order(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] > bounds[1]:
+        raise ValueError("the lower end of an interval is above the upper")
+    return bounds
+
+
+Interval: TypeAlias = Annotated[tuple[float, float], AfterValidator(_in_order)]
+"""Its lower and its upper end."""
 
 
 def predictive_values(

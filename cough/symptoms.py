@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cough.odds import predictive_values, probability_of
+from cough.odds import Interval, Probability, predictive_values, probability_of
 
 
 class _Model(BaseModel):
@@ -57,13 +57,16 @@ class SymptomEvidence(_Model):
     test_set: str
     n_people: int
     n_positive: int
-    auroc: float
-    auroc_95: tuple[float, float]
-    sensitivity: float
-    """At a probability of one half."""
-    specificity: float
+    auroc: Probability
+    auroc_95: Interval
+    sensitivity: Probability
+    """At a probability of one half, of people who answered the whole list."""
+    sensitivity_95: Interval | None = None
+    specificity: Probability
+    specificity_95: Interval | None = None
     expected_calibration_error: float
     """Of people who answered everything."""
+    expected_calibration_error_95: Interval | None = None
     partly_answered_calibration_error: float | None = None
     """The same where a random part of the answers is left out."""
     elsewhere: str
@@ -88,6 +91,8 @@ class SymptomSpec(_Model):
     def _knows_the_average(self) -> SymptomSpec:
         if missing := set(self.weights) - set(self.averages):
             raise ValueError(f"averages lack {', '.join(sorted(missing))}")
+        if unknown := set(self.weights) - set(SymptomAnswers.model_fields):
+            raise ValueError(f"nobody is asked about {', '.join(sorted(unknown))}")
         return self
 
 
@@ -97,12 +102,19 @@ class SymptomAnswer(_Model):
     probability: float
     """At the caller's prevalence, else at the training table's."""
     prevalence: float
+    baseline: float
+    """Log-odds of the average person at this prevalence, before any answer. With all contributions it makes
+    the log-odds of ``probability``."""
     contributions: dict[str, float]
     """Log-odds that each answer added, largest first; what was not answered is not here."""
+    called: bool
+    """Whether these answers make the call that the evidence's sensitivity and specificity are of: a
+    probability of one half or more at the training table's own share of positives."""
     positive_predictive_value: float | None
-    """Of a call at one half, at this prevalence, by the evidence's sensitivity and specificity; None where
-    there would be no such call."""
+    """Of people called so, the share who have the condition at this prevalence. None unless the whole list of
+    yes and no was answered, which sensitivity and specificity are of, and where nobody would be called so."""
     negative_predictive_value: float | None
+    """The same of people not called so, and the share who do not have it."""
     evidence: SymptomEvidence
 
 
@@ -129,12 +141,17 @@ def answer(
     if not added:
         return None
     rate = spec.base_rate if prevalence is None else prevalence
-    log_odds = spec.intercept + sum(added.values()) + _logit(rate) - _logit(spec.base_rate)
+    in_training = spec.intercept + sum(added.values())
+    shift = _logit(rate) - _logit(spec.base_rate)
     e = spec.evidence
-    positive, negative = predictive_values(e.sensitivity, e.specificity, rate)
+    positive, negative = None, None
+    if set(spec.weights) - {"age", "sex"} <= set(added):
+        positive, negative = predictive_values(e.sensitivity, e.specificity, rate)
     return SymptomAnswer(
-        probability=probability_of(log_odds),
+        probability=probability_of(in_training + shift),
         prevalence=rate,
+        baseline=spec.intercept + shift,
+        called=in_training >= 0,
         contributions=dict(sorted(added.items(), key=lambda item: -abs(item[1]))),
         positive_predictive_value=positive,
         negative_predictive_value=negative,

@@ -32,7 +32,7 @@ from training.config import TrainingConfig, read_config
 from training.corpus import VOCAL_HARD, Corpus, Teacher
 from training.heldout import Heldout
 from training.loso import N_PARTS, Job, leave_sources_out
-from training.pipeline import GATE_SOURCES, corpus_parser, libraries, prepare_waves
+from training.pipeline import GATE_SOURCES, chosen_config, corpus_parser, libraries, prepare_waves
 from training.stages import PROJECT, code_version, source_hash
 from training.waves import read_waves
 
@@ -99,7 +99,7 @@ def main() -> None:
     if arguments.only and arguments.out is None:
         parser.error("--only needs --out: it would leave a part in the place of the whole table")
     out = arguments.out or RESULTS
-    config = read_config(arguments.config)
+    config = chosen_config(parser, arguments.config)
     corpus = Corpus.read(arguments.corpus)
     teacher = Teacher.read(corpus)
     began_at = code_version()

@@ -3,16 +3,17 @@
     python -m training.condition --config training/covid19.toml --manifest ../shared/corpus \\
         --bundle cough/models/default --out runs/with_condition
 
-The config names the manifest's column, its words (the classes; two or more), the rows and the voters. Of
-the folds other than ``test_fold`` the last is kept: what ships learns from those before it, is
-calibrated there by models that had each of them left out in turn, and the kept fold, of whose classes
-nothing was learnt, gives the conformal quantiles (split conformal, Papadopoulos et al. 2002). Its
-sounds, without their classes, are among those the encoder learnt from; the test fold's are not, and it
-gives the evidence. The condition may answer only if, out of fold, the lower end of the 95 %
-group-bootstrap interval of (AUROC - that of six level statistics) is above 0 and the test fold does not
-contradict it. Without subjects in the manifest every recording is its own group, and intervals are too
-narrow where one person stands behind several. A test fold and three others or more are needed; folds are
-the manifest's ``split``, else follow from the person.
+The config names the manifest's column, its words (the classes; two or more), the rows and the voters. Of the
+folds other than ``test_fold`` the last is kept: what ships learns from those before it, is calibrated there
+by models that had each of them left out in turn, and the kept fold, of whose classes nothing was learnt,
+gives the conformal quantiles (split conformal, Papadopoulos et al. 2002). Its sounds, without their classes,
+may be among those the encoder learnt from (in the shipped bundle they are), so that its scores are not wholly
+exchangeable with those of a new person; the test fold's are not among them, and it gives the evidence:
+whether the sets hold the truth as often there is measured. The condition may answer only if, out of fold, the
+lower end of the 95 % group-bootstrap interval of (AUROC - that of six level statistics) is above 0 and the
+test fold does not contradict it. Without subjects in the manifest every recording is its own group, and
+intervals are too narrow where one person stands behind several. A test fold and three others or more are
+needed; folds are the manifest's ``split``, else follow from the person.
 """
 
 from __future__ import annotations
@@ -117,8 +118,9 @@ def train_condition(
 
     Raises
     ------
-    ManifestInvalid : the test fold, or the training folds but the last, lack a class; fewer than three
-        training folds; somebody, or one sound, in two folds; a sound of two classes
+    ManifestInvalid : the test fold, or the training folds but the last, lack a class, or those have one in
+        a single fold; fewer than three training folds; somebody, or one sound, in two folds; a sound of two
+        classes
     BundleIncompatible : a network voter of an encoder that is not this project's
     """
     n = len(config.classes)
@@ -134,6 +136,13 @@ def train_condition(
     for part, name in ((learn, "training folds"), (test, "test fold")):
         if len(np.unique(part.labels)) < n:
             raise errors.ManifestInvalid(f"Not every class of {config.name} is in its {name}: {found}.")
+    for i, word in enumerate(config.classes):
+        # Each fold is left out in turn, and what is left must know every class.
+        if len(there := np.unique(learn.folds[learn.labels == i])) < 2:
+            raise errors.ManifestInvalid(
+                f"{config.name} needs {word} in two of the folds that it learns from, "
+                f"{', '.join(np.unique(learn.folds).tolist())}: it is in {', '.join(there.tolist())} alone."
+            )
     encoder_file = bundle.spec.encoder.file
     kinds = voter_kinds(
         config.voters,
@@ -168,6 +177,10 @@ def train_condition(
         conformal_coverage=config.coverage,
         conformal_quantiles=(1.0,) * n,
         chosen="",
+        calibrated_with={
+            **{file: bundle.spec.files[file] for file in (bundle.spec.gate.file, encoder_file)},
+            **{file: hashlib.sha256(content).hexdigest() for file, content in contents.items()},
+        },
     )
     levels = _choose_level_model(learn, n, config.seed)
     out_of_fold = Judged(
@@ -186,7 +199,7 @@ def train_condition(
             "chosen": (
                 f"Out-of-fold scores of the {len(learn)} recordings that the voters learnt from calibrate "
                 f"them and the mediator; {int(kept.sum())} others of fold {kept_fold}, of whose classes "
-                "nothing was learnt, give one quantile a class."
+                "nothing was learnt (their sounds may be among the encoder's), give one quantile a class."
             ),
             "coverage_by_band": {
                 str(band): (
@@ -234,7 +247,8 @@ def train_condition(
             "left_out": data.left_out,
         },
         "out_of_fold": {
-            "test_set": "training folds, each recording by models that learnt nothing from its fold",
+            "test_set": "training folds, each recording by heads fitted without its fold; encoder, ridge "
+            "and calibration were not",
             "n_recordings": len(train),
             **ranked(train, {"auroc": out_of_fold.mediator, "level_only_auroc": out_of_fold.levels}),
             "margin_over_levels_95": margin,

@@ -51,7 +51,17 @@ def called(judged: Judged, probability: np.ndarray, rows: np.ndarray) -> dict[st
     ----------
     probability : (n, n_classes)
     """
-    ill, p = (judged.data.labels[rows] > 0).astype(int), 1 - probability[rows, 0]
+    return at_one_half((judged.data.labels[rows] > 0).astype(int), 1 - probability[rows, 0])
+
+
+def at_one_half(ill: np.ndarray, p: np.ndarray) -> dict[str, float]:
+    """Figures of a call from a probability of one half on.
+
+    Parameters
+    ----------
+    ill : (n,) 0 or 1
+    p : (n,) probabilities
+    """
     return {
         "sensitivity": sensitivity(ill, p, threshold=0.5),
         "specificity": specificity(ill, p, threshold=0.5),

@@ -221,7 +221,13 @@ def _intervals(
     }
     out = {
         f"{name}_95": bootstrapped(
-            figure, clips.cough, clips.groups, detector.scores, resamples=resamples, seed=seed
+            figure,
+            clips.cough,
+            clips.groups,
+            detector.scores,
+            resamples=resamples,
+            seed=seed,
+            distance=figure is expected_calibration_error,
         )
         for name, figure in figures.items()
     }
@@ -255,8 +261,12 @@ def bootstrapped(
     *,
     resamples: int = 1_000,
     seed: int = 0,
+    distance: bool = False,
 ) -> list[float] | None:
-    """95 % interval of ``figure(cough, scores)``, groups resampled; draws without both kinds do not count."""
+    """95 % interval of ``figure(cough, scores)``, groups resampled; draws without both kinds do not count.
+
+    ``distance``: the figure is one that chance makes larger, see ``group_bootstrap``.
+    """
     if cough.all() or np.isnan(scores).any():
         return None
 
@@ -264,7 +274,7 @@ def bootstrapped(
         y = cough[i]
         return float("nan") if y.all() or not y.any() else figure(y, scores[i])
 
-    bounds = group_bootstrap(drawn, groups.tolist(), seed=seed, resamples=resamples)
+    bounds = group_bootstrap(drawn, groups.tolist(), seed=seed, resamples=resamples, distance=distance)
     return [round(bound, 4) for bound in bounds]
 
 

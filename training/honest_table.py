@@ -14,7 +14,7 @@ TITLES = {
     "levels": "six level statistics alone",
     "background": "spectrum between the coughs (channel, room)",
     "mediator": "mediator of the voters",
-    "mn04": "EfficientAT mn04 embedding, ridge-logistic",
+    "mn04": "EfficientAT mn04 embedding of the whole recording, ridge-logistic",
 }
 COLUMNS = {
     "auroc": "AUROC",
@@ -79,4 +79,4 @@ def _cell(row: dict[str, Any], figure: str, *, scorer: str) -> str:
 
 
 def _range(interval: list[float]) -> str:
-    return f"{interval[0]:.2f} to {interval[1]:.2f}"
+    return f"{interval[0]:.3f} to {interval[1]:.3f}"

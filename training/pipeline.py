@@ -27,9 +27,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from cough import errors
-from cough.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
+from cough.bundle import DEFAULT_BUNDLE, Bundle, in_a_line, load_bundle
 from training import distributed
 from training.assemble import COVID19, Parts, TrainedGate, assemble
 from training.card import write_card
@@ -296,6 +297,18 @@ def _put(bundle: Path, out: Path) -> None:
     partial.replace(out)
 
 
+def chosen_config(
+    parser: argparse.ArgumentParser, path: Path, overrides: list[str] | None = None
+) -> TrainingConfig:
+    """``read_config``; what it cannot read ends the command with one line."""
+    try:
+        return read_config(path, overrides)
+    except ValidationError as error:
+        parser.error(f"{path} and --set do not describe a training: {in_a_line(error)}")
+    except (OSError, ValueError) as error:
+        parser.error(f"{path} and --set do not describe a training: {error}")
+
+
 def corpus_parser(description: str | None) -> argparse.ArgumentParser:
     """Options of the commands that train with the recipe on one corpus: ``--config --corpus --cache``."""
     parser = argparse.ArgumentParser(
@@ -330,7 +343,7 @@ def main() -> None:
     overrides = list(arguments.set or [])
     if arguments.licences:
         overrides.append(f'licences="{arguments.licences}"')
-    config = read_config(arguments.config, overrides)
+    config = chosen_config(parser, arguments.config, overrides)
     try:
         out = train(
             config,

@@ -25,6 +25,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from cough import errors
 from cough.bundle import DEFAULT_BUNDLE, ConditionSpec, load_bundle
 from cough.evaluation.baselines import LEVEL_STATISTICS
 from cough.evaluation.matching import propensity_match
@@ -42,7 +43,7 @@ COVID19 = PROJECT / "training" / "covid19.toml"
 
 
 def teacher_embeddings(corpus: Corpus, ids: np.ndarray) -> np.ndarray:
-    """mn04's mean embedding of each recording; (n, 384)."""
+    """mn04's mean embedding of each recording, over all of its seconds, not the coughs alone; (n, 384)."""
     teacher = Teacher.read(corpus)
     row = {recording.recording_id: i for i, recording in enumerate(corpus.recordings)}
     return np.array(
@@ -237,10 +238,13 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, default=corpus_path())
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    config = read_condition(arguments.config)
-    bundle = load_bundle(arguments.bundle)
-    data = collect(Manifest.open(arguments.corpus), config, bundle)
-    condition = train_condition(config, data, bundle)
+    try:
+        config = read_condition(arguments.config)
+        bundle = load_bundle(arguments.bundle)
+        data = collect(Manifest.open(arguments.corpus), config, bundle)
+        condition = train_condition(config, data, bundle)
+    except errors.CoughError as error:
+        parser.exit(1, f"{error.code}: {error}\n")
     shipped = next((c for c in bundle.spec.conditions if c.name == config.name), None)
     trained = condition.figures["training"]
     facts = {

@@ -24,12 +24,12 @@ from training.assemble import calibrated_gate
 from training.benchmark import RESULTS, TEST_FOLD, fold_rows, provenance, score_clips, table, write_result
 from training.calibration import calibrate_on_heldout
 from training.clips import is_silent
-from training.config import TrainingConfig, read_config
+from training.config import TrainingConfig
 from training.corpus import Corpus, Teacher
 from training.gate_table import TITLES, gate_table, interval, number
 from training.joined import read_teacher
 from training.parts import usable
-from training.pipeline import corpus_parser, gate_stage, prepare_waves, shared_inputs
+from training.pipeline import chosen_config, corpus_parser, gate_stage, prepare_waves, shared_inputs
 from training.scoring import clip_scores
 from training.waves import Waves, read_waves
 
@@ -63,7 +63,7 @@ def main() -> None:
     corpus = Corpus.read(arguments.corpus)
     teacher = read_teacher(corpus)
     shipped = load_bundle()
-    configs = {tier: read_config(arguments.config, [f'licences="{tier}"']) for tier in TIERS}
+    configs = {tier: chosen_config(parser, arguments.config, [f'licences="{tier}"']) for tier in TIERS}
     waves_folder = prepare_waves(corpus, arguments.cache, configs["all"])
     waves = read_waves(waves_folder)
     gates = {

@@ -80,6 +80,7 @@ def group_bootstrap(
     seed: int,
     resamples: int = 1_000,
     coverage: float = 0.95,
+    distance: bool = False,
 ) -> tuple[float, float]:
     """Percentile interval of a figure when whole groups (people) are drawn with replacement.
 
@@ -87,11 +88,25 @@ def group_bootstrap(
     ----------
     figure : takes row indices (with repeats) and gives a number; NaN draws are left out
     groups : (n,) who stands behind each row
+    distance : the figure is one that chance makes larger (``less_noise``)
     """
     values = [figure(rows) for rows in group_resamples(groups, seed=seed, resamples=resamples)]
     tail = (1 - coverage) / 2
     low, high = np.nanquantile(values, [tail, 1 - tail])
+    if distance:
+        value = figure(np.arange(len(groups)))
+        return less_noise(low, high, value=value, mean_of_resamples=float(np.nanmean(values)))
     return float(low), float(high)
+
+
+def less_noise(low: float, high: float, *, value: float, mean_of_resamples: float) -> tuple[float, float]:
+    """A percentile interval of a distance, such as a calibration error, which chance makes larger.
+
+    A resample has that chance twice: its mean excess over the figure itself is taken off, to 0 at least.
+    Without this the figure can lie below its own interval.
+    """
+    excess = max(0.0, mean_of_resamples - value)
+    return min(value, max(0.0, float(low) - excess)), max(value, float(high) - excess)
 
 
 def group_resamples(groups: npt.ArrayLike, *, seed: int, resamples: int) -> Iterator[npt.NDArray[np.int64]]:

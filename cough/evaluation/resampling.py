@@ -8,13 +8,15 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from cough.evaluation.metrics import auroc, delong, group_bootstrap, group_resamples
+from cough.evaluation.metrics import auroc, delong, group_bootstrap, group_resamples, less_noise
 
 Float: TypeAlias = npt.NDArray[np.float64]
 Figure: TypeAlias = dict[str, float]
 
 SEED = 20_201
 RESAMPLES = 500
+CALIBRATION_ERROR = "expected_calibration_error"
+"""The name of the figure whose interval is freed of noise (``less_noise``)."""
 MIN_A_CLASS = 5
 """A figure needs so many subjects of each class."""
 
@@ -42,10 +44,13 @@ def intervals(
         for found in map(figures, group_resamples(subjects, seed=SEED, resamples=RESAMPLES))
     ]
     low, high = np.nanquantile(np.array(drawn), [0.025, 0.975], axis=0)
-    known = {
-        name: {"value": float(values[name]), "low": float(low[i]), "high": float(high[i])}
-        for i, name in enumerate(finite)
-    }
+    mean = np.nanmean(np.array(drawn), axis=0)
+    known = {}
+    for i, name in enumerate(finite):
+        value, bounds = float(values[name]), (float(low[i]), float(high[i]))
+        if name == CALIBRATION_ERROR:
+            bounds = less_noise(*bounds, value=value, mean_of_resamples=float(mean[i]))
+        known[name] = {"value": value, "low": bounds[0], "high": bounds[1]}
     return {name: known.get(name, nothing) for name in values}
 
 

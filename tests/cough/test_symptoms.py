@@ -42,11 +42,36 @@ def test_contributions_and_prevalence_add_up_to_the_probability(
     if result is None:
         assert not set(said.values())
         return
-    expected = spec.intercept + sum(result.contributions.values())
-    expected += log_odds(prevalence) - log_odds(spec.base_rate)
+    # What the answer holds is enough to add it up; a caller of the service has nothing else.
+    expected = result.baseline + sum(result.contributions.values())
     assert log_odds(result.probability) == pytest.approx(expected, abs=1e-6)
-    assert 0 <= result.positive_predictive_value <= 1
-    assert 0 <= result.negative_predictive_value <= 1
+    assert result.called == (answer(spec, said).probability >= 0.5)  # type: ignore[union-attr]
+
+
+def test_predictive_values_are_of_those_who_answer_the_whole_list(spec: SymptomSpec) -> None:
+    whole = dict.fromkeys(YES_NO, False)
+    said = answer(spec, SymptomAnswers(**whole), prevalence=0.05)
+    assert said is not None
+    assert not said.called
+    e = spec.evidence
+    called = e.sensitivity * 0.05 + (1 - e.specificity) * 0.95
+    assert said.positive_predictive_value == pytest.approx(e.sensitivity * 0.05 / called)
+    assert said.negative_predictive_value == pytest.approx(e.specificity * 0.95 / (1 - called))
+    # Sensitivity and specificity are not those of one answer alone.
+    part = answer(spec, SymptomAnswers(age=40, fever=True), prevalence=0.05)
+    assert part is not None
+    assert part.positive_predictive_value is part.negative_predictive_value is None
+
+
+def test_an_illness_of_the_lung_is_no_sign_of_health(spec: SymptomSpec) -> None:
+    """People who were sorted by such an illness are not among the negatives (``training.symptoms``)."""
+    ill = SymptomAnswers(fever=True, cough=True, other_lung_disease=True)
+    without = answer(spec, ill.model_copy(update={"other_lung_disease": None}))
+    with_it = answer(spec, ill)
+    assert without is not None
+    assert with_it is not None
+    assert with_it.probability > without.probability - 0.1
+    assert abs(spec.weights["asthma"]) < 1
 
 
 @given(said=ANSWERS, name=st.sampled_from(YES_NO))

@@ -57,6 +57,26 @@ def test_calibration_error_of_known_cases() -> None:
     assert expected_calibration_error(np.zeros(100), np.full(100, 0.7)) == pytest.approx(0.7)
 
 
+def test_a_calibration_error_lies_in_its_interval() -> None:
+    """Resampling adds noise, which makes a distance larger: its own percentiles were above it."""
+    random = np.random.default_rng(3)
+    p = random.random(150)
+    labels = (random.random(150) < p).astype(int)
+    one, other = (
+        metrics.group_bootstrap(
+            lambda r: expected_calibration_error(labels[r], p[r]),
+            [str(i) for i in range(150)],
+            seed=0,
+            resamples=200,
+            distance=distance,
+        )
+        for distance in (True, False)
+    )
+    value = expected_calibration_error(labels, p)
+    assert 0 <= one[0] < value < one[1]
+    assert one[1] < other[1]
+
+
 def test_interval_widens_when_people_repeat() -> None:
     """Ten copies of each person are no more evidence than one."""
     random = np.random.default_rng(0)
