@@ -206,7 +206,7 @@ def _tier_blocks(facts: dict[str, Any]) -> list[str]:
 
 
 def _why_this_tier(tiers: dict[str, Any]) -> str:
-    """What the test fold's other sounds say of the tier that ships, if it is one of the two."""
+    """What the test fold says of both tiers, and why one ships, if it is one of the two."""
     fold, shipped = tiers["tests"].get("fold_5"), tiers["shipped"]
     if fold is None or shipped is None:
         return ""
@@ -214,8 +214,21 @@ def _why_this_tier(tiers: dict[str, Any]) -> str:
     mine, theirs = fold[shipped]["false_accepts"], fold[other]["false_accepts"]
     return (
         f" Of {fold['others']} other sounds of fold 5 `{shipped}` takes {mine} for coughs, `{other}` "
-        f"{theirs}, each at its own threshold{f': that is why `{shipped}` ships' if mine < theirs else ''}."
+        f"{theirs}, each at its own threshold; `all` has learnt from the sources of the non-commercial ones "
+        f"among them, `open` has not.{_open_clips(tiers)}"
+        + (" `all` ships because it has heard more kinds of other sounds." if shipped == "all" else "")
     )
+
+
+def _open_clips(tiers: dict[str, Any]) -> str:
+    fold = tiers["tests"].get("fold_5_open")
+    if fold is None:
+        return ""
+    errors = ", ".join(
+        f"{fold[tier]['false_accepts']} and {fold[tier]['false_rejects']} (`{tier}`)"
+        for tier in ("all", "open")
+    )
+    return f" On the open clips of that fold, false accepts and false rejects are {errors}."
 
 
 def _which_ranks_better(every: dict[str, Any], only_open: dict[str, Any]) -> str:

@@ -132,6 +132,7 @@ def counts(judged: Sequence[Judged]) -> dict[str, Any]:
     """F1, counts and kinds of error of some soundscapes, ready for JSON."""
     coughs, events, pairs = (sum(getattr(j, f"n_{n}") for j in judged) for n in ("coughs", "events", "pairs"))
     misses = Counter(fate.miss for j in judged for fate in j.fates)
+    off = [j.n_events - j.n_coughs for j in judged]
     return {
         "soundscapes": len(judged),
         "coughs": coughs,
@@ -139,6 +140,8 @@ def counts(judged: Sequence[Judged]) -> dict[str, Any]:
         "f1": share(2 * pairs, coughs + events),
         "precision": share(pairs, events),
         "recall": share(pairs, coughs),
+        "count_error_mean": share(sum(off), len(judged)),
+        "count_error_mean_absolute": share(sum(map(abs, off)), len(judged)),
         "count_within_10_percent_or_one": share(sum(j.count_is_near for j in judged), len(judged)),
         "count_within_10_percent": share(sum(j.count_is_within for j in judged), len(judged)),
         "misses": {why: misses[why] for why in MISSES},

@@ -33,7 +33,7 @@ from training.isolated import Sound
 from training.scenes import SNRS_DB, SPACINGS, Palette, palette, soundscapes
 
 PER_SNR = 60
-TARGETS = {"f1": 0.90, "count_within_10_percent_or_one": 0.95}
+TARGETS = {"f1": 0.90, "count_within_10_percent": 0.95}
 TARGET_PER_HOUR = 2.0
 LISTED = 25
 
@@ -138,8 +138,9 @@ def _page(result: dict[str, Any]) -> str:
         "How they were chosen: `training/isolated.py`. How soundscapes are made, and SNR: "
         "`training/scenes.py`. *apart*: at least 0.35 s of quiet between coughs; *bouts*: at least 0.35 s "
         "from onset to onset. F1: onsets within 200 ms, matched by mir_eval, pooled; intervals are 95 %, by "
-        "soundscapes, which share coughs: they say nothing about other people. Count: share of soundscapes "
-        "within max(1, 10 %), and strictly within 10 %.",
+        "soundscapes, which share coughs: they say nothing about other people. Count error: events less "
+        "coughs of a soundscape, on average, and its size; then the share of soundscapes within max(1, "
+        "10 %), and strictly within 10 %, which the target is of.",
         _f1_table(result),
         _targets(result),
         "## Errors",
@@ -164,7 +165,10 @@ def _lines(result: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _f1_table(result: dict[str, Any]) -> str:
-    columns = ("soundscapes", "coughs", "events", "F1", "precision", "recall", "count", "count, strict")
+    columns = (
+        *("soundscapes", "coughs", "events", "F1", "precision", "recall"),
+        *("count error", "its size", "count", "count, strict"),
+    )
     return table(
         columns,
         (
@@ -175,6 +179,8 @@ def _f1_table(result: dict[str, Any]) -> str:
                 f"{number(row['f1'])} {interval(row['f1_95'])}".strip(),
                 number(row["precision"]),
                 number(row["recall"]),
+                f"{row['count_error_mean']:+.2f}",
+                f"{row['count_error_mean_absolute']:.2f}",
                 percent(row["count_within_10_percent_or_one"]),
                 percent(row["count_within_10_percent"]),
             )

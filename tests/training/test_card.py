@@ -300,7 +300,8 @@ def test_both_tiers_gates_are_told_where_they_were_measured_beside_this_one(
     assert NOT_MEASURED in page  # tiers are not the gate's own figures
     assert said in page
     assert "| leave sources out, AUROC | 0.800 (0.750 to 0.850) |" in page
-    assert "`all` takes 3 for coughs, `open` 5, each at its own threshold: that is why `all` ships" in page
+    assert "`all` takes 3 for coughs, `open` 5, each at its own threshold; `all` has learnt from" in page
+    assert "`all` ships because" in page
     assert "an earlier one" not in page
     earlier = {**measured, "bundle_id": "default-before", "gate_sha256": "0" * 64}
     assert "recipe of `default-before`, an earlier one" in as_markdown(card(load_bundle(folder), [earlier]))

@@ -161,6 +161,9 @@ def test_pairs_are_summed_before_the_f1_is_formed() -> None:
     assert (figures["f1"], figures["precision"], figures["recall"]) == (0.8889, 0.8, 1.0)
     assert figures["false_alarms"] == {"music background": 2}
     assert figures["count_within_10_percent"] == 0.5
+    assert (figures["count_error_mean"], figures["count_error_mean_absolute"]) == (1.0, 1.0)
+    one_missed = counts([empty, judge(scape([placed(1, 1.3)]), events())])
+    assert (one_missed["count_error_mean"], one_missed["count_error_mean_absolute"]) == (0.5, 1.5)
     assert np.isnan(f1([]))
 
 
