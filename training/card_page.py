@@ -156,12 +156,16 @@ def _symptom_blocks(symptoms: dict[str, Any] | None) -> list[str]:
     if symptoms is None:
         return []
     evidence = symptoms["evidence"]
+
+    def figure(name: str) -> str:
+        return _valued(evidence[name], evidence.get(f"{name}_95"))
+
     weights = ", ".join(f"{name} {weight:+.2f}" for name, weight in symptoms["weights"].items())
     return [
         f"**Symptoms**, answered beside the sound and never mixed into it. Learnt from "
-        f"{symptoms['trained_on']}. AUROC {_valued(evidence['auroc'], evidence['auroc_95'])}, sensitivity "
-        f"{number(evidence['sensitivity'])}, specificity {number(evidence['specificity'])} at one half, "
-        f"expected calibration error {number(evidence['expected_calibration_error'])}: "
+        f"{symptoms['trained_on']}. AUROC {figure('auroc')}, sensitivity "
+        f"{figure('sensitivity')}, specificity {figure('specificity')} at one half, "
+        f"expected calibration error {figure('expected_calibration_error')}: "
         f"{evidence['test_set']}. Elsewhere: {evidence['elsewhere']}. {evidence['caveat']}",
         f"Log-odds that a yes adds (age: a decade; sex: male): {weights}.",
     ]

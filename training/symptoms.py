@@ -95,7 +95,8 @@ def train_symptoms(metadata: Path) -> SymptomSpec:
         **measured(figures, np.arange(len(labels))),
         partly_answered_calibration_error=round(expected_calibration_error(labels, from_part), 4),
         elsewhere=_on_coughvid(metadata / "coughvid_v1_metadata.csv", weights, averages),
-        caveat=CAVEAT,
+        caveat=f"{CAVEAT} Asthma was ticked by {int(features['asthma'].sum())} of them, another lung disease "
+        f"by {int(features['other_lung_disease'].sum())}: what these add is uncertain.",
     )
     return SymptomSpec(
         intercept=round(float(model.intercept_[0]), 6),
