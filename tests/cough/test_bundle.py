@@ -247,6 +247,52 @@ def test_own_voters_drop_in_without_code(folder: Path, bout: np.ndarray) -> None
     assert answer.probability == pytest.approx(pooled / (1 + pooled), abs=1e-5)
 
 
+def own_encoder(window: int, size: int) -> bytes:
+    """A graph of (n, window) -> (n, size), rows of unit length: a random projection."""
+    random = np.random.default_rng(0)
+    weights = random.standard_normal((window, size)).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["x", "w"], ["p"]),
+            helper.make_node("Add", ["p", "one"], ["q"]),
+            helper.make_node("LpNormalization", ["q"], ["e"], axis=1, p=2),
+        ],
+        "own encoder",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", window])],
+        [helper.make_tensor_value_info("e", TensorProto.FLOAT, ["n", size])],
+        [
+            helper.make_tensor("w", TensorProto.FLOAT, weights.shape, weights.tobytes(), raw=True),
+            helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0]),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    return bytes(model.SerializeToString())
+
+
+def test_an_own_encoder_drops_in_without_code(folder: Path, bout: np.ndarray) -> None:
+    """Of another window and size; a head made for the old one has to go, one made for it comes along."""
+    replace_file(folder, "encoder.onnx", own_encoder(8_000, 6))
+    with pytest.raises(errors.BundleIncompatible, match="trained on another encoder"):
+        load_bundle(folder)
+    digest = hashlib.sha256((folder / "encoder.onnx").read_bytes()).hexdigest()
+    replace_file(folder, "own.onnx", constant(["n", 6], [0.2, 0.8]))
+    voter = {"name": "own", "file": "own.onnx", "hears": "embeddings", "encoder_sha256": digest}
+    declare(folder, [voter])
+
+    def drop_the_old(table: dict[str, Any]) -> None:
+        table["encoder"].update(window_s=0.5, embedding_size=6)
+        old = table["conditions"].pop(0)
+        table["conditions"][0]["mediator"]["calibrated_with"] = {}
+        for gone in old["voters"]:
+            (folder / gone["file"]).unlink()
+            table["files"].pop(gone["file"])
+
+    edit(folder, drop_the_old)
+    screener = Screener(folder)
+    result = screener.screen(Waveform.from_samples(bout, rate_hz=16_000))
+    assert [condition.answer for condition in result.conditions] == ["yes"]
+
+
 def test_own_voters_of_three_classes(folder: Path, bout: np.ndarray) -> None:
     classes = ["healthy", "asthma", "pertussis"]
     declare(folder, own_voters(folder, [0.1, 0.8, 0.1]), classes=classes)
