@@ -17,7 +17,7 @@ from cough.errors import CoughError, MissingExtra
 Source = Annotated[
     str | None,
     typer.Argument(
-        metavar="MANIFEST", help="recordings.csv, its folder, a URL of that folder, or a folder of audio."
+        metavar="MANIFEST", help="recordings.csv, its folder, or a folder of audio; or a URL of one of them."
     ),
 ]
 Output = Annotated[
