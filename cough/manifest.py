@@ -13,6 +13,7 @@ import hashlib
 import io
 import os
 from array import array
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,30 +28,12 @@ from cough import errors, store
 FILE = "recordings.csv"
 UNKNOWN = "unknown"
 """The subject of a recording where nobody knows who stands behind it."""
-SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        "wav",
-        "flac",
-        "ogg",
-        "opus",
-        "oga",
-        "webm",
-        "mp3",
-        "m4a",
-        "mp4",
-        "mov",
-        "3gp",
-        "amr",
-        "caf",
-        "aiff",
-        "aif",
-        "aac",
-        "mka",
-        "mkv",
-    )
-)
-"""What a folder without a csv is searched for."""
+SUFFIXES = frozenset({
+    ".wav", ".w64", ".flac", ".ogg", ".opus", ".oga", ".webm", ".weba", ".mka", ".mkv", ".mp3", ".mp2",
+    ".mpga", ".mpeg", ".m4a", ".m4b", ".mp4", ".mov", ".3gp", ".3gpp", ".3g2", ".amr", ".awb", ".caf",
+    ".aiff", ".aif", ".aifc", ".aac", ".au", ".wma", ".asf", ".avi", ".flv",
+})  # fmt: skip
+"""What a folder without a csv is searched for: all that ``decode`` reads. WhatsApp calls an mp3 ``.mpeg``."""
 SURPLUS = "\0surplus"
 LABELS = {
     "event": ("event", None, None),
@@ -182,10 +165,10 @@ class Manifest:
 
     def _listed(self, url: str) -> dict[str, bytes]:
         with self._from_store():
-            return store.listed(url)
+            return {name: state for name, state in store.listed(url).items() if not _is_hidden(name)}
 
     def _names(self) -> Iterator[str]:
-        """Of all files in a folder without a csv, in order."""
+        """Of the files in a folder without a csv, in order; hidden ones are nobody's recordings."""
         yield from _below(self.root) if self.url is None else self._listed(self.url)
 
     def _states(self) -> Iterator[tuple[str, bytes]]:
@@ -250,6 +233,12 @@ class Manifest:
                     f"Line {number}: {column}: {error.errors()[0]['msg']}."
                 ) from error
             yield Row(recording, tuple(_labels(line)), line)
+
+    def left_out(self) -> Counter[str]:
+        """How many files of a folder without a csv are no rows, by their suffix."""
+        if self.csv_path is not None:
+            return Counter()
+        return Counter(PurePosixPath(name).suffix.lower() for name in self._names() if not _is_audio(name))
 
     def __len__(self) -> int:
         return sum(1 for _ in self.lines())
@@ -332,13 +321,17 @@ def _state(file: Path) -> bytes:
 
 
 def _below(root: Path) -> Iterator[str]:
-    """Names of all files below a folder, in order."""
+    """Names of the files below a folder, in order."""
     for folder, folders, files in os.walk(root):
         folders.sort()
         for name in sorted(files):
-            yield (Path(folder) / name).relative_to(root).as_posix()
+            if not _is_hidden(name):
+                yield (Path(folder) / name).relative_to(root).as_posix()
+
+
+def _is_hidden(name: str) -> bool:
+    return PurePosixPath(name).name.startswith(".")
 
 
 def _is_audio(name: str) -> bool:
-    path = PurePosixPath(name)
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    return PurePosixPath(name).suffix.lower() in SUFFIXES

@@ -14,6 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cough.cli import common
 from cough.errors import CoughError, MissingExtra
 
+MOST = 5
+"""Suffixes of files left out that are named."""
 Source = Annotated[
     str | None,
     typer.Argument(
@@ -55,6 +57,7 @@ def batch(
         raise typer.BadParameter("only the Ray engine has an address", param_hint="--address")
     common.need("batch", "pyarrow")
     from cough.batch import run_batch, summary
+    from cough.manifest import Manifest
     from cough.run import Run
 
     distributed = None
@@ -82,6 +85,15 @@ def batch(
             run.check_replayable()
         else:
             run = Run.plan(source or "", bundle=bundle)
+        left_out = Manifest.open(run.manifest).left_out()
+    if left_out:
+        kinds = ", ".join(
+            f"{n} {common.printable(kind) or 'without'}" for kind, n in left_out.most_common(MOST)
+        )
+        common.err.print(
+            f"files left out for their suffixes: {left_out.total()} ({kinds}); a csv could name them",
+            markup=False,
+        )
     try:
         with Progress(*columns, console=common.err, redirect_stdout=False, redirect_stderr=False) as bar:
             task = bar.add_task("screening", total=run.n_rows, speed="")
@@ -98,7 +110,7 @@ def batch(
     except CoughError as error:
         common.report(error)
         raise typer.Exit(common.FAILED) from error
-    facts = summary(output)
+    facts = summary(output) | {"left_out": left_out.total()}
     if json_output:
         common.emit(json.dumps(facts))
         return

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cough import errors
+from cough.audio import decode
 from cough.manifest import Manifest
 from cough.run import Run, plan_shards
+from tests.cough.test_cli import run
+from training.codecs import Codec, encode
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -42,13 +47,13 @@ def test_a_folder_of_audio_at_a_url_is_listed() -> None:
     assert planned("memory://bare/") == [
         ("b.wav", "memory://bare/b.wav"), ("deep/a.OGG", "memory://bare/deep/a.OGG"),
     ]  # fmt: skip
-    run = Run.plan("memory://bare")
-    run.check_replayable()
+    record = Run.plan("memory://bare")
+    record.check_replayable()
     pipe("memory://bare/notes.txt", b"other")
-    run.check_replayable()
+    record.check_replayable()
     pipe("memory://bare/b.wav", b"other")
     with pytest.raises(errors.BatchMismatch, match="manifest_sha256"):
-        run.check_replayable()
+        record.check_replayable()
     pipe("memory://silent/notes.txt", b"")
     with pytest.raises(errors.ManifestMissing, match=r"no recordings\.csv"):
         Manifest.open("memory://silent")
@@ -61,3 +66,51 @@ def test_a_folder_at_a_url_is_what_it_is_here(tmp_path: Path) -> None:
     here, there = Manifest.open(tmp_path), Manifest.open(tmp_path.as_uri())
     assert list(here.lines()) == list(there.lines())
     assert len(here) == len(there) == 2
+
+
+KINDS = {
+    ".weba": Codec("webm", "libopus"),
+    ".3gpp": Codec("3gp", "aac", 16_000, None, "fltp"),
+    ".3g2": Codec("3g2", "aac", 16_000, None, "fltp"),
+    ".wma": Codec("asf", "wmav2", 44_100, 64_000, "fltp"),
+    ".au": Codec("au", "pcm_s16be"),
+    ".m4b": Codec("ipod", "aac", 44_100, None, "fltp"),
+    ".mpga": Codec("mp3", "libmp3lame", 44_100, None, "s16p"),
+    ".mpeg": Codec("mp3", "libmp3lame", 44_100, None, "s16p"),
+    ".mp2": Codec("mp2", "mp2", 44_100),
+    ".awb": Codec("amr", "libopencore_amrnb", 8_000),
+    ".w64": Codec("w64", "pcm_s16le"),
+    ".aifc": Codec("aiff", "pcm_s16be"),
+    ".avi": Codec("avi", "pcm_s16le"),
+    ".asf": Codec("asf", "wmav2", 44_100, 64_000, "fltp"),
+    ".flv": Codec("flv", "aac", 44_100, None, "fltp"),
+}
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second of sound in each of ``KINDS``, and what is no sound."""
+    folder = tmp_path_factory.mktemp("mixed")
+    for suffix, codec in KINDS.items():
+        (folder / f"sound{suffix}").write_bytes(encode(np.zeros(16_000), codec))
+    for name in ("a.json", "b.JSON", "surround.ac3", "README", ".hidden.json"):
+        (folder / name).write_text("{}")
+    return folder
+
+
+def test_rarer_suffixes_are_read_as_well(mixed: Path) -> None:
+    found = [row.recording for row in Manifest.open(mixed).rows()]
+    assert {Path(recording.path).suffix for recording in found} == set(KINDS)
+    for recording in found:
+        assert decode(mixed / recording.path).duration_s == pytest.approx(1.0, abs=0.15)
+
+
+def test_what_is_left_out_is_told(mixed: Path, tmp_path: Path) -> None:
+    done = run("batch", mixed, "-o", tmp_path / "out", "--workers", "1", "--json")
+    assert done.returncode == 0
+    assert "files left out for their suffixes: 4 (2 .json, 1 without, 1 .ac3)" in done.stderr
+    facts = json.loads(done.stdout)
+    assert (facts["recordings"], facts["left_out"]) == (len(KINDS), 4)
+    (mixed / "recordings.csv").write_text("recording_id,path\na,sound.au\n")
+    assert not Manifest.open(mixed).left_out()
+    (mixed / "recordings.csv").unlink()
