@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from cough import errors
 from cough.audio import decode
+from cough.cli import app
 from cough.manifest import Manifest
 from cough.run import Run, plan_shards
 from tests.cough.test_cli import run
@@ -114,3 +117,16 @@ def test_what_is_left_out_is_told(mixed: Path, tmp_path: Path) -> None:
     (mixed / "recordings.csv").write_text("recording_id,path\na,sound.au\n")
     assert not Manifest.open(mixed).left_out()
     (mixed / "recordings.csv").unlink()
+
+
+def test_a_log_gets_a_line_now_and_then(mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cough.cli.batch.LOG_EVERY_S", 0.0)
+    record = tmp_path / "run.json"
+    record.write_text(Run.plan(mixed).model_copy(update={"shard_rows": 5}).model_dump_json())
+    again = ["batch", "--replay", str(record), "-o", str(tmp_path / "out"), "--workers", "1"]
+    done = CliRunner().invoke(app, again)
+    assert done.exit_code == 0
+    told = re.findall(r"^(\d+)/(\d+) recordings, [\d.]+ a second, [\d:]+ left$", done.stderr, re.MULTILINE)
+    assert told == [("5", "15"), ("10", "15"), ("15", "15")]
+    monkeypatch.setattr("cough.cli.batch.LOG_EVERY_S", 60.0)
+    assert " a second" not in CliRunner().invoke(app, [*again[:-3], str(tmp_path / "other")]).stderr
