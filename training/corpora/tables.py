@@ -54,6 +54,33 @@ def find_all(root: Path, pattern: str) -> Iterator[Path]:
             yield path
 
 
+def with_columns(root: Path, columns: Sequence[str], *, delimiter: str = ",") -> list[Path]:
+    """Every csv in ``root`` or below that has these columns, whatever it is called; may be none.
+
+    Raises
+    ------
+    LayoutUnknown : ``root`` is no folder
+    """
+    return [
+        path
+        for path in sorted(find_all(root, "*.csv"))
+        if set(columns) <= set(_header(path, delimiter=delimiter))
+    ]
+
+
+def _header(path: Path, *, delimiter: str) -> list[str]:
+    """Names of a table's columns; none where it is no table, which nobody said it is."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
+            return _names(csv.reader(file, delimiter=delimiter, skipinitialspace=True))
+    except csv.Error:
+        return []
+
+
+def _names(reader: Iterator[list[str]]) -> list[str]:
+    return [name.strip() for name in next(reader, [])]
+
+
 def read_csv(path: Path, required: Sequence[str] = (), *, delimiter: str = ",") -> list[dict[str, str]]:
     """Rows of a table, names and cells stripped, missing cells empty.
 
@@ -64,7 +91,7 @@ def read_csv(path: Path, required: Sequence[str] = (), *, delimiter: str = ",") 
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
-            header = [name.strip() for name in next(reader, [])]
+            header = _names(reader)
             lacking = [name for name in required if name not in header]
             if lacking:
                 raise errors.LayoutUnknown(f"{path.name} has no column {' or '.join(lacking)}.")
