@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cough import errors
 from training.corpora.form import Item
-from training.corpora.tables import age, audio_by_name, read_csv, said, sex, with_columns
+from training.corpora.tables import age, age_band, audio_by_name, read_csv, said, sex, with_columns
 
 SOURCE = "aicv115m"
 RESULT = {"1": "positive", "1.0": "positive", "0": "negative", "0.0": "negative", "unknown": "unknown"}
@@ -44,5 +44,9 @@ def rows(root: Path) -> Iterator[Item]:
             covid_evidence="unverified" if result in ("positive", "negative") else "",
             licence="not stated",
             licence_class="",
-            extra={"round": name, "cough_intervals": said(row.get("cough_intervals"))},
+            extra={
+                "round": name,
+                "cough_intervals": said(row.get("cough_intervals")),
+                **age_band(row.get("subject_age")),
+            },
         )

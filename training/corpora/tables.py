@@ -137,10 +137,19 @@ def sex(value: str | None) -> str:
 
 
 def age(value: str | None) -> str:
-    """Years as a number, or empty; ``34.0`` is 34, bands and words are nobody's age."""
+    """Years as a number, or empty; ``34.0`` is 34, what is no number is ``age_band``'s."""
+    years = _number(said(value))
+    return f"{years:g}" if years is not None and 0 <= years <= 120 else ""
+
+
+def age_band(value: str | None) -> dict[str, str]:
+    """The column of a band such as ``18-44``; none for years, of which ``cough evaluate`` knows more."""
     text = said(value)
+    return {"age_band": text} if text and _number(text) is None else {}
+
+
+def _number(text: str) -> float | None:
     try:
-        years = float(text)
+        return float(text)
     except ValueError:
-        return ""
-    return f"{years:g}" if 0 <= years <= 120 else ""
+        return None

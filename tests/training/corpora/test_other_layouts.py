@@ -40,3 +40,23 @@ def test_covid19_sounds_with_its_task_tables_alone_is_refused(tmp_path: Path) ->
     with pytest.raises(errors.LayoutUnknown, match="columns Uid and Folder Name"):
         prepare("covid19_sounds", corpus, tmp_path / "out")
     assert any("task2" in trap for trap in dataset.dataset("covid19_sounds").traps)
+
+
+@pytest.mark.parametrize(
+    ("corpus", "table", "years"),
+    [
+        ("uk_covid19", "participant_metadata.csv", "34"),
+        ("coda_tb", "CODA_TB_Clinical_Meta_Info.csv", "34"),
+        ("aicv115m", "metadata_train_challenge.csv", "33.0"),
+    ],
+)
+def test_an_age_told_as_a_band_is_kept(corpus: str, table: str, years: str, tmp_path: Path) -> None:
+    folder = raw(corpus, tmp_path)
+    (file,) = folder.rglob(table)
+    prepare(corpus, folder, tmp_path / "years")
+    assert "age_band" not in lines(tmp_path / "years")[0]
+    file.write_text(file.read_text().replace(f",{years},", ",18-44,"))
+    prepare(corpus, folder, tmp_path / "bands")
+    ages = {(row["age"], row["age_band"]) for row in lines(tmp_path / "bands")}
+    assert ("", "18-44") in ages
+    assert all("" in pair for pair in ages)
