@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -146,6 +147,20 @@ def age_band(value: str | None) -> dict[str, str]:
     """The column of a band such as ``18-44``; none for years, of which ``cough evaluate`` knows more."""
     text = said(value)
     return {"age_band": text} if text and _number(text) is None else {}
+
+
+def number(row: dict[str, str], column: str) -> float:
+    """A cell that must hold a number.
+
+    Raises
+    ------
+    LayoutUnknown : it does not; by the first cell of its row, which names it
+    """
+    found = _number(row[column])
+    if found is None or not math.isfinite(found):
+        name = next(iter(row.values()))
+        raise errors.LayoutUnknown(f"The {column} of {name} cannot be read as a number: {row[column]!r}.")
+    return found
 
 
 def _number(text: str) -> float | None:

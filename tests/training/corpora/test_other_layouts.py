@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cough import errors
+from tests.training.corpora.layouts import LAYOUTS
 from tests.training.corpora.test_dirty_corpora import lines, raw
 from training.corpora import dataset
 from training.corpora.form import prepare
@@ -60,3 +61,35 @@ def test_an_age_told_as_a_band_is_kept(corpus: str, table: str, years: str, tmp_
     ages = {(row["age"], row["age_band"]) for row in lines(tmp_path / "bands")}
     assert ("", "18-44") in ages
     assert all("" in pair for pair in ages)
+
+
+def test_esc50_as_kaggle_lays_it_out(tmp_path: Path) -> None:
+    corpus = raw("esc50", tmp_path)
+    prepare("esc50", corpus, tmp_path / "before")
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    next(corpus.rglob("esc50.csv")).rename(mirror / "esc50.csv")
+    next(path for path in corpus.rglob("audio")).rename(mirror / "wav")
+    (mirror / "audio").mkdir()
+    (mirror / "wav").rename(mirror / "audio" / "audio")
+    made = prepare("esc50", mirror, tmp_path / "after")
+    assert (made.recordings, made.problems) == (7, 0)
+    hashes = [[row["pcm_sha256"] for row in lines(tmp_path / folder)] for folder in ("before", "after")]
+    assert hashes[0] == hashes[1]
+
+
+@pytest.mark.parametrize(
+    ("layout", "old", "new", "why"),
+    [
+        ("esc50", "2-108017-A-24.wav,2,", "2-108017-A-24.wav,,", "fold of 2-108017-A-24.wav .*''"),
+        ("coughvid_v1", "0.1643", "high", "cough_detected of 0007c6f1-.* 'high'"),
+    ],
+)
+def test_a_cell_that_is_no_number_is_named_by_its_row(
+    layout: str, old: str, new: str, why: str, tmp_path: Path
+) -> None:
+    corpus = raw(layout, tmp_path)
+    (table,) = corpus.rglob("*.csv")
+    table.write_text(table.read_text().replace(old, new))
+    with pytest.raises(errors.LayoutUnknown, match=why):
+        prepare(LAYOUTS[layout][0], corpus, tmp_path / "out")
