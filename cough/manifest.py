@@ -3,6 +3,7 @@
 The form is that of every prepared corpus (``data_manifests/README.md``): a folder with
 ``recordings.csv`` and the audio that it names, or that csv itself. A folder of audio without a csv is
 a manifest without labels. Rows are read one by one and not held: a million of them cost little memory.
+Only what a store lists of a folder is held as a whole.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import hashlib
 import io
 import os
 from array import array
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import numpy as np
@@ -26,30 +28,12 @@ from cough import errors, store
 FILE = "recordings.csv"
 UNKNOWN = "unknown"
 """The subject of a recording where nobody knows who stands behind it."""
-SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        "wav",
-        "flac",
-        "ogg",
-        "opus",
-        "oga",
-        "webm",
-        "mp3",
-        "m4a",
-        "mp4",
-        "mov",
-        "3gp",
-        "amr",
-        "caf",
-        "aiff",
-        "aif",
-        "aac",
-        "mka",
-        "mkv",
-    )
-)
-"""What a folder without a csv is searched for."""
+SUFFIXES = frozenset({
+    ".wav", ".w64", ".flac", ".ogg", ".opus", ".oga", ".webm", ".weba", ".mka", ".mkv", ".mp3", ".mp2",
+    ".mpga", ".mpeg", ".m4a", ".m4b", ".mp4", ".mov", ".3gp", ".3gpp", ".3g2", ".amr", ".awb", ".caf",
+    ".aiff", ".aif", ".aifc", ".aac", ".au", ".wma", ".asf", ".avi", ".flv",
+})  # fmt: skip
+"""What a folder without a csv is searched for: all that ``decode`` reads. WhatsApp calls an mp3 ``.mpeg``."""
 SURPLUS = "\0surplus"
 LABELS = {
     "event": ("event", None, None),
@@ -108,11 +92,11 @@ class Manifest:
     csv_path: Path | None
     """None for a folder of audio."""
     url: str | None = None
-    """Of the folder in an object store, instead of ``root``; the csv is then ``FILE`` in it."""
+    """Of the folder in an object store, instead of ``root``; ``csv_path`` is then below it."""
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Manifest:
-        """A folder with ``recordings.csv``, a csv, a folder of audio, or a URL of one of the first two.
+        """A folder with ``recordings.csv``, a csv, or a folder of audio; or a URL of one of them.
 
         Raises
         ------
@@ -121,10 +105,7 @@ class Manifest:
         MissingExtra : a URL, and fsspec or its driver is not installed
         """
         if "://" in os.fspath(path):
-            folder = os.fspath(path).removesuffix("/").removesuffix(f"/{FILE}")
-            manifest = cls(Path(), Path(FILE), folder)
-            manifest.header()
-            return manifest
+            return cls._at(os.fspath(path))
         path = Path(path)
         if path.is_dir():
             file = path / FILE
@@ -137,11 +118,30 @@ class Manifest:
         manifest.header()
         return manifest
 
+    @classmethod
+    def _at(cls, url: str) -> Manifest:
+        folder, _, file = url.rpartition("/")
+        if file.lower().endswith(".csv"):
+            manifest = cls(Path(), Path(file), folder)
+            manifest.header()
+            return manifest
+        manifest = cls(Path(), Path(FILE), url.rstrip("/"))
+        try:
+            manifest.header()
+        except errors.ManifestMissing as error:
+            bare = cls(Path(), None, manifest.url)
+            if isinstance(error.__cause__, errors.FileMissing) and any(map(_is_audio, bare._names())):
+                return bare
+            raise
+        return manifest
+
     @property
     def name(self) -> str:
         """What ``open`` takes to come back to it."""
-        if self.url is not None or self.csv_path is None:
-            return self.url or str(self.root.resolve())
+        if self.url is not None:
+            return self.url if self.csv_path in (None, Path(FILE)) else f"{self.url}/{self.csv_path}"
+        if self.csv_path is None:
+            return str(self.root.resolve())
         # A csv that is a link stays one: the audio lies beside it, not beside what it points to.
         return str(self.csv_path.parent.resolve() / self.csv_path.name)
 
@@ -151,13 +151,32 @@ class Manifest:
             with open(self.csv_path or self.root, "rb") as file:
                 yield file
             return
+        with self._from_store(), store.opened(f"{self.url}/{self.csv_path}") as file:
+            yield file
+
+    @contextmanager
+    def _from_store(self) -> Iterator[None]:
         try:
-            with store.opened(f"{self.url}/{FILE}") as file:
-                yield file
+            yield
         except errors.FileMissing as error:
-            raise errors.ManifestMissing(f"There is no {FILE} at {self.url}.") from error
+            raise errors.ManifestMissing(f"There is no {self.csv_path or 'folder'} at {self.url}.") from error
         except errors.FileUnreadable as error:
-            raise errors.ManifestMissing(f"{self.url}/{FILE}: {error}") from error
+            raise errors.ManifestMissing(f"{self.name}: {error}") from error
+
+    def _listed(self, url: str) -> dict[str, bytes]:
+        with self._from_store():
+            return {name: state for name, state in store.listed(url).items() if not _is_hidden(name)}
+
+    def _names(self) -> Iterator[str]:
+        """Of the files in a folder without a csv, in order; hidden ones are nobody's recordings."""
+        yield from _below(self.root) if self.url is None else self._listed(self.url)
+
+    def _states(self) -> Iterator[tuple[str, bytes]]:
+        """Each audio file in a folder without a csv, and what changes when it does."""
+        if self.url is None:
+            yield from ((name, _state(self.root / name)) for name in filter(_is_audio, self._names()))
+        else:
+            yield from ((name, s) for name, s in self._listed(self.url).items() if _is_audio(name))
 
     def header(self) -> tuple[str, ...]:
         """Column names."""
@@ -183,9 +202,9 @@ class Manifest:
         ManifestInvalid : a line that cannot be read
         """
         if self.csv_path is None:
-            for found in _audio_below(self.root):
+            for found in filter(_is_audio, self._names()):
                 # A name that is not UTF-8 fits no table; escaped, it names no file: that row's error alone.
-                name = found.relative_to(self.root).as_posix().encode("utf-8", "backslashreplace").decode()
+                name = found.encode("utf-8", "backslashreplace").decode()
                 yield {"recording_id": name, "path": name}
             return
         self.header()
@@ -214,6 +233,12 @@ class Manifest:
                     f"Line {number}: {column}: {error.errors()[0]['msg']}."
                 ) from error
             yield Row(recording, tuple(_labels(line)), line)
+
+    def left_out(self) -> Counter[str]:
+        """How many files of a folder without a csv are no rows, by their suffix."""
+        if self.csv_path is not None:
+            return Counter()
+        return Counter(PurePosixPath(name).suffix.lower() for name in self._names() if not _is_audio(name))
 
     def __len__(self) -> int:
         return sum(1 for _ in self.lines())
@@ -253,8 +278,8 @@ class Manifest:
         """Of the csv, or of what a folder of audio holds: each file's name, size and time of change."""
         digest = hashlib.sha256()
         if self.csv_path is None:
-            for found in _audio_below(self.root):
-                digest.update(os.fsencode(found.relative_to(self.root)) + b"\0" + _state(found))
+            for name, state in self._states():
+                digest.update(os.fsencode(name) + b"\0" + state)
         else:
             with self._open() as file:
                 while block := file.read(1 << 20):
@@ -295,9 +320,18 @@ def _state(file: Path) -> bytes:
     return f"{facts.st_size} {facts.st_mtime_ns}\0".encode()
 
 
-def _audio_below(root: Path) -> Iterator[Path]:
+def _below(root: Path) -> Iterator[str]:
+    """Names of the files below a folder, in order."""
     for folder, folders, files in os.walk(root):
         folders.sort()
         for name in sorted(files):
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
-                yield Path(folder) / name
+            if not _is_hidden(name):
+                yield (Path(folder) / name).relative_to(root).as_posix()
+
+
+def _is_hidden(name: str) -> bool:
+    return PurePosixPath(name).name.startswith(".")
+
+
+def _is_audio(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in SUFFIXES

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cough import errors
 from training.corpora.form import Item
-from training.corpora.tables import age, audio_by_name, find_all, read_csv, said, sex
+from training.corpora.tables import age, age_band, audio_by_name, read_csv, said, sex, with_columns
 
 SOURCE = "aicv115m"
 RESULT = {"1": "positive", "1.0": "positive", "0": "negative", "0.0": "negative", "unknown": "unknown"}
@@ -21,12 +21,9 @@ def rows(root: Path) -> Iterator[Item]:
     """Every uuid of every round, once; what its tables say of it taken together."""
     people: dict[tuple[str, str], dict[str, str]] = {}
     folders: dict[str, Path] = {}
-    for table in sorted(find_all(root, "*.csv")):
-        found = read_csv(table)
-        if not found or "uuid" not in found[0]:
-            continue
+    for table in with_columns(root, ("uuid",)):
         folders[table.parent.name] = table.parent
-        for row in found:
+        for row in read_csv(table):
             known = people.setdefault((table.parent.name, row["uuid"]), {})
             known.update({name: value for name, value in row.items() if value})
     if not people:
@@ -47,5 +44,9 @@ def rows(root: Path) -> Iterator[Item]:
             covid_evidence="unverified" if result in ("positive", "negative") else "",
             licence="not stated",
             licence_class="",
-            extra={"round": name, "cough_intervals": said(row.get("cough_intervals"))},
+            extra={
+                "round": name,
+                "cough_intervals": said(row.get("cough_intervals")),
+                **age_band(row.get("subject_age")),
+            },
         )

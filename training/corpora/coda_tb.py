@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from training.corpora.form import Item
-from training.corpora.tables import age, audio_by_name, find, need, read_csv, said, sex
+from training.corpora.tables import age, age_band, audio_by_name, find, need, read_csv, said, sex
 
 SOURCE = "coda_tb"
 STATUS = {"1": "positive", "1.0": "positive", "0": "negative", "0.0": "negative"}
@@ -51,6 +51,7 @@ def rows(root: Path) -> Iterator[Item]:
                     "tb_status": STATUS.get(said(about.get("tb_status")), ""),
                     "tb_evidence": "microbiological" if said(about.get("tb_status")) else "",
                     "country": said(about.get("Country")),
+                    **age_band(about.get("age")),
                     **{name: said(value) for name, value in (about | row).items() if name not in _TAKEN},
                 },
             )

@@ -80,6 +80,8 @@ def info(name: Name, json_output: common.JsonOption = False) -> None:
     }
     for title, text in rows.items():
         common.emit(textwrap.fill(text, 100, initial_indent=f"{title:9} ", subsequent_indent=" " * 10))
+    if facts.evaluate:  # in one line, to be copied
+        common.emit(f"evaluate  {facts.evaluate}")
     common.emit("traps")
     for trap in facts.traps:
         common.emit(textwrap.fill(trap, 100, initial_indent=" " * 8 + "- ", subsequent_indent=" " * 10))

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from training.corpora.form import Item
-from training.corpora.tables import age, audio_by_name, need, read_csv, said, sex
+from training.corpora.tables import age, audio_by_name, need, number, read_csv, said, sex
 
 SOURCE = "coughvid"
 SURE = 0.8
@@ -27,12 +27,12 @@ def rows(root: Path) -> Iterator[Item]:
     for row in read_csv(table, ("uuid", "datetime", "cough_detected", "status")):
         status = STATUS.get(said(row["status"]), "")
         graded = [row.get(f"quality_{k}", "") for k in (1, 2, 3, 4)]
-        cough = float(said(row["cough_detected"]) or 0) >= SURE and "no_cough" not in graded
+        sure = said(row["cough_detected"]) != "" and number(row, "cough_detected") >= SURE
         extra = {name: said(value) for name, value in row.items() if name and name not in _TAKEN}
         yield Item(
             key=row["uuid"],
             path=files.get(row["uuid"], table.parent / f"{row['uuid']}.webm"),
-            event="cough" if cough else "unlabelled",
+            event="cough" if sure and "no_cough" not in graded else "unlabelled",
             source=SOURCE,
             channel="web",
             sex=sex(row.get("gender")),

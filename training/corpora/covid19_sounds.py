@@ -1,20 +1,23 @@
 """COVID-19 Sounds (Xia et al. 2021), by agreement; see ``data_manifests/covid19_sounds/dataset.yaml``.
 
-``results_raw_20210426_lan_yamnet_{android,ios,web}_noloc.csv``, separated by semicolons, and
-``covid19_data_0426/UID/FOLDER NAME/FILE``. On the web Uid names a form (``form-...``) and nobody knows
-who came back; there each session is its own group.
+``results_raw_20210426_lan_yamnet_{android,ios,web}_noloc.csv``, separated by semicolons and known by their
+columns, and ``covid19_data_0426/UID/FOLDER NAME/FILE``, both anywhere below. On the web Uid names a form
+(``form-...``) and nobody knows who came back; there each session is its own group.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cough import errors
 from training.corpora.form import Item
-from training.corpora.tables import find_all, read_csv, said, sex
+from training.corpora.tables import read_csv, said, sex, with_columns
 
 SOURCE = "covid19_sounds"
+AUDIO = "covid19_data_0426"
+PLATFORMS = ("android", "ios", "web")
 SOUNDS = {"Cough": "cough", "Breath": "breathing", "Voice": "speech"}
 CHECKS = {"Cough": "c", "Breath": "b", "Voice": "v"}
 """What YAMNet found there where the recording is what it should be."""
@@ -28,18 +31,19 @@ COLUMNS = ("Uid", "Folder Name", "Date", "Sex", "Age", "Covid-Tested", "Cough fi
 
 def rows(root: Path) -> Iterator[Item]:
     """Every sound of every session."""
-    tables = sorted(find_all(root, "results_raw_*.csv"))
+    tables = with_columns(root, COLUMNS[:2], delimiter=";")
     if not tables:
-        raise errors.LayoutUnknown(f"No results_raw_*.csv in {root} or below.")
+        raise errors.LayoutUnknown(f"No csv with the columns {' and '.join(COLUMNS[:2])} in {root} or below.")
+    folders = [*sorted(path for path in root.rglob(AUDIO) if path.is_dir()), root]
     seen: set[str] = set()
     for table in tables:
-        platform = next((p for p in ("android", "ios", "web") if f"_{p}_" in table.name), "")
+        platform = next((p for p in PLATFORMS if p in re.split("[^a-z]+", table.stem.lower())), "")
         for row in read_csv(table, COLUMNS, delimiter=";"):
             anonymous = row["Uid"].startswith("form-")
             stated = said(row["Covid-Tested"])
             status = STATUS.get(stated, "unknown" if stated else "")
             for sound, event in SOUNDS.items():
-                path = _file(root, row["Uid"], row["Folder Name"], row.get(f"{sound} filename", ""))
+                path = _file(folders, row["Uid"], row["Folder Name"], row.get(f"{sound} filename", ""))
                 key = f"{row['Uid']}_{row['Folder Name']}_{row.get(f'{sound} filename', '')}"
                 if path is None or key in seen:  # none: the session has no such sound
                     continue
@@ -72,15 +76,15 @@ def rows(root: Path) -> Iterator[Item]:
                 )
 
 
-def _file(root: Path, uid: str, folder: str, name: str) -> Path | None:
-    """The file, under whatever extension it came; None where the table names none."""
+def _file(folders: Sequence[Path], uid: str, folder: str, name: str) -> Path | None:
+    """The file, under whatever extension it came, in the first of the folders; None where none is named."""
     if not said(name):
         return None
-    for base in (root / "covid19_data_0426", root):
+    for base in folders:
         path = base / uid / folder / name
         if path.exists():
             return path
         others = sorted(path.parent.glob(f"{Path(name).stem}.*")) if path.parent.is_dir() else []
         if others:
             return others[0]
-    return root / uid / folder / name
+    return folders[0] / uid / folder / name

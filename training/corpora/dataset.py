@@ -77,6 +77,8 @@ class Dataset(_Facts):
     """How it is known who stands behind a recording, or that it is not."""
     labels: str
     """Where the labels come from and what they are worth."""
+    evaluate: str | None = None
+    """Options of ``cough evaluate`` that count words which are no class of a condition."""
     traps: tuple[str, ...]
     """What has misled others."""
     checked: str

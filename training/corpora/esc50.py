@@ -1,8 +1,9 @@
 """ESC-50 (Piczak 2015): 50 classes of 40 Freesound clips; see ``data_manifests/esc50/dataset.yaml``.
 
 https://github.com/karolpiczak/ESC-50: ``meta/esc50.csv`` (filename, fold, target, category, esc10,
-src_file, take) and ``audio/``. The publisher's five folds are kept. Classes are called as in the corpus
-that the shipped models were trained on, the fine class in ``sublabel``.
+src_file, take) and ``audio/``; in copies of another layout, the files anywhere below, by name. The
+publisher's five folds are kept. Classes are called as in the corpus that the shipped models were trained on,
+the fine class in ``sublabel``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from training.corpora.form import Item
-from training.corpora.tables import need, read_csv
+from training.corpora.tables import audio_by_name, need, number, read_csv
 from training.groups import FREESOUND
 
 SOURCE = "esc50"
@@ -37,18 +38,21 @@ OPEN, CLOSED = ("CC BY 3.0 (ESC-10 subset)", "open"), ("CC BY-NC 3.0", "non_comm
 def rows(root: Path) -> Iterator[Item]:
     """Every clip of the table."""
     table = need(root, "esc50.csv")
+    audio = (table.parents[1] if table.parent.name == "meta" else table.parent) / "audio"
+    files = audio_by_name(root)
     columns = ("filename", "fold", "category", "esc10", "src_file")
     for row in read_csv(table, columns):
         licence, licence_class = OPEN if row["esc10"] == "True" else CLOSED
         category = row["category"]
+        path = audio / row["filename"]
         yield Item(
             key=Path(row["filename"]).stem,
-            path=table.parents[1] / "audio" / row["filename"],
+            path=path if path.exists() else files.get(path.name, path),
             event=EVENTS.get(category, category),
             sublabel=category,
             source=SOURCE,
             group=f"{FREESOUND}{row['src_file']}",
-            folds=(int(row["fold"]),),
+            folds=(int(number(row, "fold")),),
             licence=licence,
             licence_class=licence_class,
             extra={"original": f"{FREESOUND}{row['src_file']}"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -54,6 +55,33 @@ def find_all(root: Path, pattern: str) -> Iterator[Path]:
             yield path
 
 
+def with_columns(root: Path, columns: Sequence[str], *, delimiter: str = ",") -> list[Path]:
+    """Every csv in ``root`` or below that has these columns, whatever it is called; may be none.
+
+    Raises
+    ------
+    LayoutUnknown : ``root`` is no folder
+    """
+    return [
+        path
+        for path in sorted(find_all(root, "*.csv"))
+        if set(columns) <= set(_header(path, delimiter=delimiter))
+    ]
+
+
+def _header(path: Path, *, delimiter: str) -> list[str]:
+    """Names of a table's columns; none where it is no table, which nobody said it is."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
+            return _names(csv.reader(file, delimiter=delimiter, skipinitialspace=True))
+    except csv.Error:
+        return []
+
+
+def _names(reader: Iterator[list[str]]) -> list[str]:
+    return [name.strip() for name in next(reader, [])]
+
+
 def read_csv(path: Path, required: Sequence[str] = (), *, delimiter: str = ",") -> list[dict[str, str]]:
     """Rows of a table, names and cells stripped, missing cells empty.
 
@@ -64,7 +92,7 @@ def read_csv(path: Path, required: Sequence[str] = (), *, delimiter: str = ",") 
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
-            header = [name.strip() for name in next(reader, [])]
+            header = _names(reader)
             lacking = [name for name in required if name not in header]
             if lacking:
                 raise errors.LayoutUnknown(f"{path.name} has no column {' or '.join(lacking)}.")
@@ -110,10 +138,33 @@ def sex(value: str | None) -> str:
 
 
 def age(value: str | None) -> str:
-    """Years as a number, or empty; ``34.0`` is 34, bands and words are nobody's age."""
+    """Years as a number, or empty; ``34.0`` is 34, what is no number is ``age_band``'s."""
+    years = _number(said(value))
+    return f"{years:g}" if years is not None and 0 <= years <= 120 else ""
+
+
+def age_band(value: str | None) -> dict[str, str]:
+    """The column of a band such as ``18-44``; none for years, of which ``cough evaluate`` knows more."""
     text = said(value)
+    return {"age_band": text} if text and _number(text) is None else {}
+
+
+def number(row: dict[str, str], column: str) -> float:
+    """A cell that must hold a number.
+
+    Raises
+    ------
+    LayoutUnknown : it does not; by the first cell of its row, which names it
+    """
+    found = _number(row[column])
+    if found is None or not math.isfinite(found):
+        name = next(iter(row.values()))
+        raise errors.LayoutUnknown(f"The {column} of {name} cannot be read as a number: {row[column]!r}.")
+    return found
+
+
+def _number(text: str) -> float | None:
     try:
-        years = float(text)
+        return float(text)
     except ValueError:
-        return ""
-    return f"{years:g}" if 0 <= years <= 120 else ""
+        return None

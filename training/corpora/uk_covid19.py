@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from training.corpora.form import TEST_FOLD, TRAINING_FOLDS, Item
-from training.corpora.tables import age, audio_by_name, find, need, read_csv, said, sex
+from training.corpora.tables import age, age_band, audio_by_name, find, need, read_csv, said, sex
 
 SOURCE = "uk_covid19"
 SOUNDS = {
@@ -61,6 +61,7 @@ def rows(root: Path) -> Iterator[Item]:
                 licence_class="by_agreement",
                 extra={
                     "date": said(about.get("submission_date"))[:10],
+                    **age_band(about.get(_AGE)),
                     **{f"split_{name}": said(v) for name, v in split.items() if name != columns[0]},
                     **{name: said(v) for name, v in about.items() if name not in (*columns, _AGE, _SEX)},
                 },

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from cough import errors
+from cough.evaluation.choices import LabelColumn
 from tests.cough.test_cli import run
 from training.corpora import dataset
 from training.stages import PROJECT
@@ -77,6 +80,19 @@ def test_list_and_info() -> None:
     assert "corpus_unknown" in done.stderr
     help_text = run("data", "--help").stdout
     assert all(command in help_text for command in ("validate", "list", "info"))
+
+
+def test_words_that_are_no_class_come_with_the_option_that_counts_them() -> None:
+    told = {name: facts.evaluate for name, facts in dataset.datasets().items() if facts.evaluate}
+    assert set(told) == {"coswara", "coughvid"}
+    for name, options in told.items():
+        assert f"evaluate  {options}" in run("data", "info", name).stdout.splitlines()
+        option, text = shlex.split(options)
+        label = LabelColumn.parse(text)
+        assert (option, label.condition, label.column) == ("--label", "covid19", "covid_status")
+        words = {word for kind in label.classes for word in kind.split("|")}
+        assert {"negative", "positive"} < words
+        assert words <= set(importlib.import_module(f"training.corpora.{name}").STATUS.values())
 
 
 def test_without_the_training_package_it_says_how_to_get_it(tmp_path: Path) -> None:
