@@ -22,6 +22,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cough import errors, store
+from cough.words import is_yes
 
 FILE = "recordings.csv"
 UNKNOWN = "unknown"
@@ -282,7 +283,7 @@ def _labels(line: dict[str, str]) -> Iterator[Label]:
                 name=name,
                 value=line[value],
                 evidence=(line.get(evidence) or "") if evidence else "",
-                conflict=bool(conflict) and line.get(conflict or "") == "1",
+                conflict=conflict is not None and is_yes(line.get(conflict)),
             )
 
 

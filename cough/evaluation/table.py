@@ -15,8 +15,9 @@ from cough.bundle import ABSTAIN
 from cough.evaluation.baselines import LEVEL_STATISTICS
 from cough.evaluation.choices import OURS, Beside, LabelColumn, Where
 from cough.manifest import LABELS, UNKNOWN, Manifest
+from cough.words import YES, is_yes
 
-POSITIVE = frozenset({"positive", "1", "1.0", "true", "yes"})
+POSITIVE = YES | {"positive"}
 NEGATIVE = frozenset({"negative", "0", "0.0", "false", "no", "healthy"})
 """Words that need no list of classes."""
 NO_EVENT = frozenset({"", "unlabelled", "room_impulse_response"})
@@ -29,7 +30,7 @@ SYMPTOMS = (
 )
 SYMPTOM_PREFIXES = ("symptom_", "respiratory_condition_")
 """Begin the columns of a corpus that has one for each answer (UK COVID-19)."""
-TICKS = frozenset({"true", "yes", "y", "1", "1.0", "x"})
+TICKS = YES | {"y", "x"}
 """What a form writes for a box that was ticked; one that was not may stay blank."""
 LEVELS = tuple(f"level_{name}" for name in LEVEL_STATISTICS)
 DATES = ("date", "datetime", "record_date", "submission_date")
@@ -211,7 +212,7 @@ def _labels(manifested: pd.DataFrame, label: LabelColumn, *, must: bool) -> pd.S
             f"say --label {label.condition}={label.column}:WITHOUT,WITH."
         )
     if "label_conflict" in manifested:
-        binary[manifested["label_conflict"].isin(["1", "1.0"])] = np.nan
+        binary[manifested["label_conflict"].map(is_yes)] = np.nan
     return binary
 
 
