@@ -15,7 +15,7 @@ from cough.bundle import ABSTAIN
 from cough.evaluation.baselines import LEVEL_STATISTICS
 from cough.evaluation.choices import OURS, Beside, LabelColumn, Where
 from cough.manifest import LABELS, UNKNOWN, Manifest
-from cough.words import YES, is_yes
+from cough.words import YES, is_yes, said
 
 POSITIVE = YES | {"positive"}
 NEGATIVE = frozenset({"negative", "0", "0.0", "false", "no", "healthy"})
@@ -107,9 +107,10 @@ def join(
     for row in manifest.rows():
         facts = row.recording
         subject = facts.recording_id if facts.subject_id == UNKNOWN else facts.subject_id
-        if row.columns.get("subject_id", UNKNOWN) in (UNKNOWN, ""):  # a group is no person
+        if not said(row.columns.get("subject_id")):  # a group is no person
             subject = NOBODY + subject
-        lines.append({**row.columns, "subject": subject, "split": facts.split})
+        ours = {"subject": subject, "split": facts.split, "pcm_sha256": facts.pcm_sha256 or ""}
+        lines.append({**row.columns, **ours})
     manifested = pd.DataFrame(lines)
     if manifested.empty:
         raise errors.ManifestInvalid("The manifest names no recording.")
@@ -128,8 +129,8 @@ def join(
     labelled = {
         f"label_{name}": _labels(manifested, label, must=name in told) for name, label in found.items()
     }
-    ours = {"date_days", *(f"{kind}_{name}" for kind in ("label", "said") for name in conditions)}
-    manifested = manifested.drop(columns=[c for c in manifested if c in ours]).assign(**labelled)
+    computed = {"date_days", *(f"{kind}_{name}" for kind in ("label", "said") for name in conditions)}
+    manifested = manifested.drop(columns=[c for c in manifested if c in computed]).assign(**labelled)
     frame = frame.assign(**{f"said_{name}": _said(frame, label) for name, label in found.items()})
     both = [c for c in manifested if c in frame and c != "recording_id"]
     manifested = manifested.rename(columns={c: f"{c}{STATED}" for c in both})

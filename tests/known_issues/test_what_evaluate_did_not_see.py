@@ -1,13 +1,13 @@
-"""What ``cough evaluate`` passed over in silence, or ended in a traceback at, in manifests as people write them."""
+"""What ``cough evaluate`` passed over in silence, or ended in a traceback at."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
-from cough.evaluation.table import join
+from cough.evaluation.leaks import Known
+from cough.evaluation.table import NOBODY, join
 from cough.manifest import Manifest
 from tests.cough.evaluation.test_study import N
 from tests.known_issues.test_the_evaluation_could_be_fooled import altered
@@ -22,3 +22,15 @@ def test_a_conflict_of_labels_in_any_spelling(tmp_path: Path, yes: object) -> No
     assert join(predictions, manifest).frame["label_covid19"].isna().sum() == 9
     claims = [label for row in manifest.rows() for label in row.labels if label.name == "covid19"]
     assert sum(claim.conflict for claim in claims) == 9
+
+
+@pytest.mark.parametrize("nobody", ["n/a", "NA", "None", "Unknown", "nan", " - ", "NULL"])
+def test_nobody_is_not_one_known_person(tmp_path: Path, nobody: str) -> None:
+    names = [nobody if i < 60 else f"p{i}" for i in range(N)]
+    predictions, path = altered(tmp_path, manifest={"subject_id": names, "pcm_sha256": nobody})
+    manifest = Manifest.open(path)
+    frame = join(predictions, manifest).frame
+    assert frame["subject"].nunique() == N
+    assert frame["subject"].str.startswith(NOBODY).sum() == 60
+    known = Known.of(manifest)
+    assert (len(known.subjects), known.sounds) == (N - 60, frozenset())
