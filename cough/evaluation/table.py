@@ -48,17 +48,19 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "device and channel": (
         *("channel", "device", "codec", "container", "source_rate_hz", "band", "quality_bandwidth_hz"),
-        *("codec_stated", "container_stated", "source_rate_hz_stated", "band_stated"),
     ),
     "source": ("source", "recruitment_source"),
 }
-"""What may tell a label without any cough: name -> the columns it may stand in."""
+"""What may tell a label without any cough: name -> the columns it may stand in, ``STATED`` or not."""
 CHOSEN = "chosen:"
 """Begins the copy of a column that the caller put into a group: ``chosen:<group>:<column>``."""
 MOSTLY = 0.5
 """Share of a column's words that are numbers, or dates, from which on it is a column of such."""
 STATED = "_stated"
-"""Ends the name of a manifest's column where the predictions have one of that name, too."""
+"""Ends the name of a manifest's column where the predictions have one of that name, too; twice where the
+manifest has one of that name itself."""
+ENORMOUS = 1e30
+"""No number of a person or a place; the forest, which counts in single precision, takes none much larger."""
 NOBODY = "recording:"
 """Begins the stand-in for a subject whom nobody knows: the recording's group, or the recording itself."""
 
@@ -132,8 +134,7 @@ def join(
     computed = {"date_days", *(f"{kind}_{name}" for kind in ("label", "said") for name in conditions)}
     manifested = manifested.drop(columns=[c for c in manifested if c in computed]).assign(**labelled)
     frame = frame.assign(**{f"said_{name}": _said(frame, label) for name, label in found.items()})
-    both = [c for c in manifested if c in frame and c != "recording_id"]
-    manifested = manifested.rename(columns={c: f"{c}{STATED}" for c in both})
+    manifested = manifested.rename(columns=_set_apart(manifested, frame))
     joined = frame.merge(manifested, on="recording_id", how="inner", validate="one_to_one")
     if joined.empty:
         raise errors.PredictionsInvalid("The predictions and the manifest have no recording in common.")
@@ -141,10 +142,23 @@ def join(
     _ages(joined)
     for name in ("age", "latitude", "longitude", "reported_cough_dur"):
         if name in joined:
-            joined[name] = pd.to_numeric(joined[name], errors="coerce")
+            joined[name] = _numbers(joined[name])
     unlabelled = tuple(c for c in conditions if c not in found)
     columns = {name: label.column for name, label in found.items()}
     return Table(joined, columns, unlabelled, manifest.sha256(), len(manifested))
+
+
+def _set_apart(manifested: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, str]:
+    """New names of the manifest's columns that the predictions have, too: none is lost, and none is twice."""
+    names: dict[str, str] = {}
+    taken = {*predictions, *manifested}
+    for column in manifested:
+        if column != "recording_id" and column in predictions:
+            names[column] = f"{column}{STATED}"
+            while names[column] in taken:
+                names[column] += STATED
+            taken.add(names[column])
+    return names
 
 
 def _told(labels: Iterable[LabelColumn], conditions: list[str], manifest: Manifest) -> dict[str, LabelColumn]:
@@ -184,11 +198,17 @@ def _chosen(manifested: pd.DataFrame, beside: Iterable[Beside], labels: set[str]
 
 def _measures(words: pd.Series) -> pd.Series | None:
     """A column's words as numbers, or days; NaN for others. None where they are mostly something else."""
-    numbers = pd.to_numeric(words, errors="coerce").astype(float).replace([np.inf, -np.inf], np.nan)
+    numbers = _numbers(words)
     if numbers.notna().sum() >= MOSTLY * words.notna().sum():
         return numbers
     days = _days(words)
     return days if days.notna().sum() >= MOSTLY * words.notna().sum() else None
+
+
+def _numbers(words: pd.Series) -> pd.Series:
+    """As numbers; NaN where a word is none, or an infinite or enormous one."""
+    numbers = pd.to_numeric(words, errors="coerce").astype(float)
+    return numbers.where(numbers.abs() < ENORMOUS)
 
 
 def _days(words: pd.Series) -> pd.Series:
@@ -311,7 +331,8 @@ def columns_of(frame: pd.DataFrame, group: str) -> list[str]:
         return [c for c in LEVELS if c in frame]
     more = [c for c in frame if c.startswith(SYMPTOM_PREFIXES)] if group == "symptoms" else []
     chosen = [c for c in frame if c.startswith(f"{CHOSEN}{group}:")]
-    return [*(c for c in GROUPS.get(group, ()) if c in frame), *more, *chosen]
+    names = [f"{c}{STATED * times}" for times in range(3) for c in GROUPS.get(group, ())]
+    return [*(c for c in names if c in frame), *more, *chosen]
 
 
 def chosen_groups(frame: pd.DataFrame) -> tuple[str, ...]:

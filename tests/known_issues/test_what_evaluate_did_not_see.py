@@ -6,11 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from cough.evaluation import resampling
 from cough.evaluation.leaks import Known
-from cough.evaluation.table import NOBODY, join
+from cough.evaluation.study import evaluate
+from cough.evaluation.table import NOBODY, columns_of, join
 from cough.manifest import Manifest
-from tests.cough.evaluation.test_study import N
+from tests.cough.evaluation.test_study import N, comparator
 from tests.known_issues.test_the_evaluation_could_be_fooled import altered
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resampling, "RESAMPLES", 60)
 
 
 @pytest.mark.parametrize("yes", [True, 1, 1.0, "Yes", " TRUE"])
@@ -34,3 +41,23 @@ def test_nobody_is_not_one_known_person(tmp_path: Path, nobody: str) -> None:
     assert frame["subject"].str.startswith(NOBODY).sum() == 60
     known = Known.of(manifest)
     assert (len(known.subjects), known.sounds) == (N - 60, frozenset())
+
+
+def test_a_manifest_with_a_column_and_another_of_its_stated_name(tmp_path: Path) -> None:
+    said = {"band": "wide", "band_stated": "narrow", "codec": "opus"}
+    predictions, path = altered(tmp_path, manifest=said)
+    frame = join(predictions, Manifest.open(path)).frame
+    assert frame.columns.is_unique
+    assert set(frame["band"]) == {"wide", "telephone"}
+    told = ["codec", "band", "band_stated", "band_stated_stated"]
+    assert columns_of(frame, "device and channel") == told
+    assert {*frame["band_stated"], *frame["band_stated_stated"]} == {"wide", "narrow"}
+
+
+@pytest.mark.parametrize("cell", ["inf", "-inf", "1e300"])
+def test_numbers_that_no_model_takes_are_not_known(tmp_path: Path, cell: str) -> None:
+    cells = [cell if i < 3 else i % 60 for i in range(N)]
+    columns = ("age", "latitude", "longitude", "reported_cough_dur")
+    predictions, path = altered(tmp_path, manifest=dict.fromkeys(columns, cells))
+    condition = evaluate(join(predictions, Manifest.open(path)))["conditions"]["covid19"]
+    assert set(columns[1:3]) == set(comparator(condition, "place")["columns"])
