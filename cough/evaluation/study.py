@@ -31,7 +31,15 @@ from cough.evaluation.resampling import (
     rates,
 )
 from cough.evaluation.sound import roc, sound
-from cough.evaluation.table import NO_EVENT, NOBODY, Table, chosen_groups, features, is_constant
+from cough.evaluation.table import (
+    NO_EVENT,
+    NO_PREDICTION,
+    NOBODY,
+    Table,
+    chosen_groups,
+    features,
+    is_constant,
+)
 from cough.evaluation.verdict import gate_in_words, judge, not_judged
 
 Float: TypeAlias = npt.NDArray[np.float64]
@@ -116,14 +124,18 @@ def _gate(frame: pd.DataFrame, other: pd.DataFrame | None, trained_on: Known | N
     if "event" not in frame:
         return None
     events = frame["event"].fillna("").astype(str)
-    rows = frame[~events.isin(NO_EVENT) & frame["error_code"].isna() & frame["cough_score"].notna()]
-    y = (rows["event"] == "cough").to_numpy(float)
+    known = frame[~events.isin(NO_EVENT)]
+    labels = (known["event"] == "cough").to_numpy(float)
+    scores = known["cough_score"].where(known["error_code"].isna()).to_numpy(float)
+    measured = np.isfinite(scores)
+    rows, y, s = known[measured], labels[measured], scores[measured]
     if not len(y) or y.min() == y.max():
         return None
-    s, who = rows["cough_score"].to_numpy(float), rows["subject"].to_numpy()
+    who = rows["subject"].to_numpy()
     head: dict[str, Any] = {
         "n_cough": int(y.sum()),
         "n_other": int((1 - y).sum()),
+        "not_measured": _turned_away(labels, scores),
         "n_in_training": _n_met(rows, trained_on),
         "auroc": auroc_interval(y, s, who),
         "auprc": None,
@@ -132,7 +144,7 @@ def _gate(frame: pd.DataFrame, other: pd.DataFrame | None, trained_on: Known | N
         "subgroups": subgroups(rows, y, s, who),
         "curve": roc(y, s),
         "precision_recall": precision_recall(y, s),
-        "compared": None if other is None else _compared(y, s, rows, other, "cough_score", who),
+        "compared": None if other is None else _compared(known, labels, scores, other, "cough_score"),
         "comparators": [],
     }
     if head["auroc"]:
@@ -189,24 +201,21 @@ def _n_met(rows: pd.DataFrame, trained_on: Known | None) -> int | None:
     return int(met(rows, trained_on).sum()) if looked.people or looked.sounds else None
 
 
-def _compared(
-    y: Float, s: Float, rows: pd.DataFrame, other: pd.DataFrame, column: str, who: npt.NDArray[Any]
-) -> dict[str, Any]:
-    """The other model on the same rows, and how many of them it was trained on."""
-    theirs = rows[["recording_id"]].merge(other, how="left", on="recording_id")
-    known = theirs["in_training"] if "in_training" in theirs else pd.Series(dtype=object)
+def _compared(labelled: pd.DataFrame, y: Float, s: Float, other: pd.DataFrame, column: str) -> dict[str, Any]:
+    """The other model on the same rows, how many of them it was trained on, and whom it did not measure.
+
+    Parameters
+    ----------
+    y, s : (n,) label and this model's figure of each labelled row; NaN where it has none
+    """
+    theirs = labelled[["recording_id"]].merge(other, how="left", on="recording_id")
+    figures = theirs[column].to_numpy(float) if column in theirs else np.full(len(y), np.nan)
+    known = theirs.loc[np.isfinite(s), "in_training"] if "in_training" in theirs else pd.Series(dtype=object)
     return {
-        **compare(y, s, _theirs(rows, other, column), who),
+        **compare(y, s, figures, labelled["subject"].to_numpy()),
         "n_in_training": int(known.eq(True).sum()) if known.notna().any() else None,
+        "not_measured": _turned_away(y, figures),
     }
-
-
-def _theirs(rows: pd.DataFrame, other: pd.DataFrame, column: str) -> Float:
-    """The other model's figures in the order of these rows; NaN where it has none."""
-    if column not in other:
-        return np.full(len(rows), np.nan)
-    joined = rows[["recording_id"]].merge(other, how="left", on="recording_id")
-    return np.asarray(joined[column], float)
 
 
 def _mean(values: Float) -> float | None:
@@ -223,14 +232,16 @@ def _condition(
     tick: Tick,
 ) -> dict[str, Any]:
     labelled = frame[frame[f"label_{name}"].notna()]
-    rows = labelled[labelled[f"{name}_probability"].notna()].reset_index(drop=True)
-    y = rows[f"label_{name}"].to_numpy(float)
+    labels, probabilities = (labelled[c].to_numpy(float) for c in (f"label_{name}", f"{name}_probability"))
+    measured = np.isfinite(probabilities)
+    rows, y, p = labelled[measured].reset_index(drop=True), labels[measured], probabilities[measured]
     who = rows["subject"].to_numpy()
     head: dict[str, Any] = {
         "label_column": column,
         "n_labelled": len(labelled),
         "n_measured": len(rows),
-        "not_measured": _turned_away(labelled, name),
+        "n_without_prediction": int(labelled["error_code"].eq(NO_PREDICTION).sum()),
+        "not_measured": _turned_away(labels, probabilities),
         "n_positive": int(y.sum()),
         "n_negative": int((1 - y).sum()),
         "n_subjects_positive": len(set(who[y == 1])),
@@ -238,8 +249,7 @@ def _condition(
         "n_unknown_subjects": int(rows["subject"].str.startswith(NOBODY).sum()),
     }
     if min(head["n_subjects_positive"], head["n_subjects_negative"]) < MIN_A_CLASS:
-        return {**head, "judged": False, "verdict": not_judged().model_dump(mode="json")}
-    p = rows[f"{name}_probability"].to_numpy(float)
+        return {**head, "judged": False, "verdict": not_judged(head).model_dump(mode="json")}
     folds = subject_folds(y, who, seed=SEED)
     tick(f"{name}: comparators")
     found = list(comparators(rows, y, folds, seed=SEED))
@@ -266,17 +276,21 @@ def _condition(
     body["splits"] = splits(rows, y, p, who)
     body["subgroups"] = subgroups(rows, y, p, who)
     if other is not None:
-        body["compared"] = _compared(y, p, rows, other, f"{name}_probability", who)
+        body["compared"] = _compared(labelled, labels, probabilities, other, f"{name}_probability")
     else:
         body["compared"] = None
     body["verdict"] = judge(body).model_dump(mode="json")
     return body
 
 
-def _turned_away(labelled: pd.DataFrame, name: str) -> dict[str, float | bool | None]:
-    """Share without a measurement, by label: where they differ, or are large, so may who is left."""
-    missing = labelled[f"{name}_probability"].isna().to_numpy(float)
-    y = labelled[f"label_{name}"].to_numpy(float)
+def _turned_away(y: Float, s: Float) -> dict[str, float | bool | None]:
+    """Share without a measurement, by label: where they differ, or are large, so may who is left.
+
+    Parameters
+    ----------
+    y, s : (n,) label and figure of each labelled row; NaN where nothing was measured
+    """
+    missing = (~np.isfinite(s)).astype(float)
     parts = [missing[y == k] for k in (1, 0)]
     shares = [_mean(part) for part in parts]
     selects = False

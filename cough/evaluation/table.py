@@ -56,6 +56,8 @@ CHOSEN = "chosen:"
 """Begins the copy of a column that the caller put into a group: ``chosen:<group>:<column>``."""
 MOSTLY = 0.5
 """Share of a column's words that are numbers, or dates, from which on it is a column of such."""
+NO_PREDICTION = "no_prediction"
+"""Error code of a row that the predictions leave out."""
 STATED = "_stated"
 """Ends the name of a manifest's column where the predictions have one of that name, too; twice where the
 manifest has one of that name itself."""
@@ -67,11 +69,12 @@ NOBODY = "recording:"
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of a manifest for which there is a prediction."""
+    """The rows of a manifest, and what was predicted for them."""
 
     frame: pd.DataFrame
     """``subject``, ``event``, predictions, every manifest column; for each condition ``label_<condition>``
-    and ``said_<condition>``, the answer: 0 (of the first class), 1 (of another) or NaN (nothing said)."""
+    and ``said_<condition>``, the answer: 0 (of the first class), 1 (of another) or NaN (nothing said).
+    A row without a prediction has failed: its ``error_code`` is ``NO_PREDICTION``."""
     conditions: dict[str, str]
     """Those of the predictions that the manifest has a label for -> its column."""
     unlabelled: tuple[str, ...]
@@ -87,7 +90,7 @@ def join(
     labels: Iterable[LabelColumn] = (),
     beside: Iterable[Beside] = (),
 ) -> Table:
-    """Join by ``recording_id``.
+    """Join by ``recording_id``: every row of the manifest, in its order, and no prediction of others.
 
     Parameters
     ----------
@@ -134,17 +137,22 @@ def join(
     computed = {"date_days", *(f"{kind}_{name}" for kind in ("label", "said") for name in conditions)}
     manifested = manifested.drop(columns=[c for c in manifested if c in computed]).assign(**labelled)
     frame = frame.assign(**{f"said_{name}": _said(frame, label) for name, label in found.items()})
-    manifested = manifested.rename(columns=_set_apart(manifested, frame))
-    joined = frame.merge(manifested, on="recording_id", how="inner", validate="one_to_one")
-    if joined.empty:
+    names = _set_apart(manifested, frame)
+    joined = frame.merge(
+        manifested.rename(columns=names), on="recording_id", how="right", validate="one_to_one"
+    )
+    predicted = joined["recording_id"].isin(frame["recording_id"])
+    if not predicted.any():
         raise errors.PredictionsInvalid("The predictions and the manifest have no recording in common.")
+    # Whoever leaves failures out of a table would be judged by the rest.
+    joined["error_code"] = joined["error_code"].astype(object).where(predicted, NO_PREDICTION)
     _dates(joined)
     _ages(joined)
     for name in ("age", "latitude", "longitude", "reported_cough_dur"):
         if name in joined:
             joined[name] = _numbers(joined[name])
     unlabelled = tuple(c for c in conditions if c not in found)
-    columns = {name: label.column for name, label in found.items()}
+    columns = {name: names.get(label.column, label.column) for name, label in found.items()}
     return Table(joined, columns, unlabelled, manifest.sha256(), len(manifested))
 
 

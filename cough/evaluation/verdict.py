@@ -9,7 +9,7 @@ The rules, in this order; the first that applies decides the level:
 5. ``not_beyond``: against some comparator the interval of the difference reaches 0, or against all of
    them together ``FIT``; or matched on the confounders the interval reaches 0.5, or no method gives pairs
    enough, or none that are alike in some confounder (``UNBALANCED``); or so many were not measured, or of
-   one class so many more, that who is left may tell.
+   one class so many more, that who is left may tell. What the predictions leave out was not measured.
 6. ``subjects_unknown``: of more than ``UNKNOWN_SHARE`` of the recordings nobody knows who is heard, so that
    intervals may be too narrow by any factor.
 7. ``beyond_comparators``: none of these. It still says nothing about comparators that are absent.
@@ -17,6 +17,7 @@ The rules, in this order; the first that applies decides the level:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
@@ -100,6 +101,7 @@ def judge(condition: dict[str, Any]) -> Verdict:
             "the recordings are is not known."
         )
     away = condition["not_measured"]
+    sentences += _left_out(condition)
     if away["selects"]:
         sentences.append(
             f"Not measured were {away['positive']:.0%} of the positive and {away['negative']:.0%} of the "
@@ -161,6 +163,12 @@ def judge(condition: dict[str, Any]) -> Verdict:
             f"The other model was trained on {compared['n_in_training']} of these recordings: its figures "
             "here are too good."
         )
+    if compared and compared["not_measured"]["selects"]:
+        theirs = compared["not_measured"]
+        sentences.append(
+            f"The other model did not measure {theirs['positive']:.0%} of the positive and "
+            f"{theirs['negative']:.0%} of the negative: on the rest it may look too good."
+        )
     if condition["matched"] and not any(matched["auroc"] for matched in condition["matched"]):
         unmatched.append("every method")
     level: Level = "beyond_comparators"
@@ -181,9 +189,18 @@ def judge(condition: dict[str, Any]) -> Verdict:
     return Verdict(level=level, headline=HEADLINE[level], sentences=tuple(sentences))
 
 
-def not_judged() -> Verdict:
+def not_judged(condition: dict[str, Any]) -> Verdict:
     """Where a class has so few subjects, or none, that there are no figures at all."""
-    return Verdict(level="too_few", headline=HEADLINE["too_few"], sentences=())
+    return Verdict(level="too_few", headline=HEADLINE["too_few"], sentences=tuple(_left_out(condition)))
+
+
+def _left_out(condition: dict[str, Any]) -> Iterator[str]:
+    """Labelled recordings that no figure is of, and why."""
+    if missing := condition["n_without_prediction"]:
+        yield (
+            f"The predictions leave out {missing} of {condition['n_labelled']} labelled recordings, which "
+            "count as not measured; if only some were screened, choose those (--where)."
+        )
 
 
 def gate_in_words(gate: dict[str, Any]) -> tuple[str, ...]:
@@ -193,6 +210,12 @@ def gate_in_words(gate: dict[str, Any]) -> tuple[str, ...]:
         sentences.append(
             f"The gate was trained on {gate['n_in_training']} of these recordings: "
             "its figures here are too good."
+        )
+    away = gate["not_measured"]
+    if away["selects"]:
+        sentences.append(
+            f"Not measured were {away['positive']:.0%} of the coughs and {away['negative']:.0%} of the other "
+            "sounds: the figures are of the rest."
         )
     figure = gate["auroc"]
     if figure is None:
@@ -225,6 +248,12 @@ def gate_in_words(gate: dict[str, Any]) -> tuple[str, ...]:
         sentences.append(
             f"The other gate was trained on {compared['n_in_training']} of these recordings: its figures "
             "here are too good."
+        )
+    if compared and compared["not_measured"]["selects"]:
+        theirs = compared["not_measured"]
+        sentences.append(
+            f"The other gate did not measure {theirs['positive']:.0%} of the coughs and "
+            f"{theirs['negative']:.0%} of the other sounds: on the rest it may look too good."
         )
     if gate["n_in_training"] is None:
         sentences.append("Whether the gate was trained on any of these recordings is not known.")

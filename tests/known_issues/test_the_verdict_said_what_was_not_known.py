@@ -31,7 +31,9 @@ def condition(**changes: Any) -> dict[str, Any]:
         "constant": [],
         "leaks": [],
         "leaks_looked_for": {"people": True, "sounds": True},
+        "n_labelled": 100,
         "n_measured": 100,
+        "n_without_prediction": 0,
         "n_unknown_subjects": 0,
         "not_measured": {"positive": 0.0, "negative": 0.0, "selects": False},
         "compared": None,
@@ -60,7 +62,11 @@ UNMATCHED = [{"method": "exact", "n_pairs": 2, "on": ["source"], "auroc": None, 
             "not_beyond",
             "Not measured were 80% of the positive",
         ),
-        ({"compared": {"n_in_training": 7}}, "beyond_comparators", "The other model was trained on 7"),
+        (
+            {"compared": {"n_in_training": 7, "not_measured": {"selects": False}}},
+            "beyond_comparators",
+            "The other model was trained on 7",
+        ),
     ],
 )
 def test_the_verdict(changes: dict[str, Any], level: str, said: str) -> None:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from cough.evaluation import resampling
 from cough.evaluation.leaks import Known
 from cough.evaluation.study import evaluate
-from cough.evaluation.table import NOBODY, columns_of, join
+from cough.evaluation.table import NOBODY, columns_of, join, only
 from cough.manifest import Manifest
-from tests.cough.evaluation.test_study import N, comparator
+from tests.cough.evaluation import test_study
+from tests.cough.evaluation.test_study import comparator, world
 from tests.known_issues.test_the_evaluation_could_be_fooled import altered
+
+N = 120
 
 
 @pytest.fixture(autouse=True)
-def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(test_study, "N", N)
     monkeypatch.setattr(resampling, "RESAMPLES", 60)
 
 
@@ -61,3 +66,41 @@ def test_numbers_that_no_model_takes_are_not_known(tmp_path: Path, cell: str) ->
     predictions, path = altered(tmp_path, manifest=dict.fromkeys(columns, cells))
     condition = evaluate(join(predictions, Manifest.open(path)))["conditions"]["covid19"]
     assert set(columns[1:3]) == set(comparator(condition, "place")["columns"])
+
+
+def without_low_scores_of_the_ill(folder: Path) -> tuple[Path, Path, Path]:
+    """A score that is noise; a copy of its predictions without what the ill scored low; the manifest."""
+    predictions, manifest = world(folder)
+    table = pd.read_parquet(predictions)
+    ill = pd.read_csv(manifest)["covid_status"].eq("positive")
+    dropped = folder / "dropped.parquet"
+    table[~(ill & table["covid19_probability"].lt(0.7))].to_parquet(dropped)
+    return predictions, dropped, manifest
+
+
+def test_whoever_leaves_failures_out_is_not_judged_by_the_rest(tmp_path: Path) -> None:
+    whole, dropped, path = without_low_scores_of_the_ill(tmp_path)
+    manifest = Manifest.open(path)
+    table = join(dropped, manifest)
+    metrics = evaluate(table)
+    condition = metrics["conditions"]["covid19"]
+    missing = N - len(pd.read_parquet(dropped))
+    assert metrics["errors"] == {"no_prediction": missing}
+    assert condition["n_labelled"] == N
+    assert condition["n_without_prediction"] == missing
+    assert condition["audio"]["auroc"]["low"] > 0.5
+    assert condition["not_measured"]["positive"] > 0.5
+    assert condition["verdict"]["level"] == "not_beyond"
+    assert any(f"leave out {missing} of {N}" in said for said in condition["verdict"]["sentences"])
+    compared = evaluate(join(whole, manifest), other=pd.read_parquet(dropped))["conditions"]["covid19"]
+    assert compared["compared"]["not_measured"]["positive"] == condition["not_measured"]["positive"]
+    assert any("other model did not measure" in said for said in compared["verdict"]["sentences"])
+
+
+def test_rows_that_were_not_chosen_are_not_missed(tmp_path: Path) -> None:
+    predictions, path = altered(tmp_path, manifest={"split": ["test"] * 9 + ["train"] * (N - 9)})
+    table = pd.read_parquet(predictions)
+    table[:8][::-1].to_parquet(predictions)
+    chosen = only(join(predictions, Manifest.open(path)), ["split=test"]).frame
+    assert list(chosen["recording_id"]) == list(table["recording_id"][:9])
+    assert list(chosen["error_code"].notna()) == [False] * 8 + [True]
