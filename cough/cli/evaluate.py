@@ -133,12 +133,11 @@ def evaluate(
     if metrics["gate"]:
         common.emit(f"gate: {' '.join(metrics['gate']['words'])}")
     for name, condition in metrics["conditions"].items():
-        if condition["judged"]:
-            common.emit(f"{name}: {condition['verdict']['headline']}")
-            for sentence in condition["verdict"]["sentences"]:
-                common.emit(f"  {sentence}")
-        else:
-            common.emit(f"{name}: too few labelled recordings to judge")
+        judged = condition["judged"]
+        headline = condition["verdict"]["headline"] if judged else "too few labelled recordings to judge"
+        common.emit(f"{name}: {headline}")
+        for sentence in condition["verdict"]["sentences"]:
+            common.emit(f"  {sentence}")
     for name in metrics["unlabelled_conditions"]:
         common.emit(f"{name}: not judged, the manifest has no label for it (--label {name}=COLUMN)")
     common.emit(f"written to {output}")

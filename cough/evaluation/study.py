@@ -32,11 +32,13 @@ from cough.evaluation.resampling import (
 )
 from cough.evaluation.sound import roc, sound
 from cough.evaluation.table import (
+    COUGHS,
     NO_EVENT,
     NO_PREDICTION,
     NOBODY,
     Table,
     chosen_groups,
+    events,
     features,
     is_constant,
 )
@@ -231,13 +233,15 @@ def _condition(
     match_on: tuple[str, ...],
     tick: Tick,
 ) -> dict[str, Any]:
-    labelled = frame[frame[f"label_{name}"].notna()]
+    known = frame[frame[f"label_{name}"].notna()]
+    labelled = known[events(known).isin(COUGHS)]
     labels, probabilities = (labelled[c].to_numpy(float) for c in (f"label_{name}", f"{name}_probability"))
     measured = np.isfinite(probabilities)
     rows, y, p = labelled[measured].reset_index(drop=True), labels[measured], probabilities[measured]
     who = rows["subject"].to_numpy()
     head: dict[str, Any] = {
         "label_column": column,
+        "n_other_sounds": len(known) - len(labelled),
         "n_labelled": len(labelled),
         "n_measured": len(rows),
         "n_without_prediction": int(labelled["error_code"].eq(NO_PREDICTION).sum()),

@@ -22,6 +22,8 @@ NEGATIVE = frozenset({"negative", "0", "0.0", "false", "no", "healthy"})
 """Words that need no list of classes."""
 NO_EVENT = frozenset({"", "unlabelled", "room_impulse_response"})
 """Events of rows that the gate cannot be judged by."""
+COUGHS = frozenset({"", "cough", "unlabelled"})
+"""Events of rows that a condition is judged by: a vowel that the same person held is none."""
 SYMPTOMS = (
     *("fever", "cough_symptom", "sore_throat", "st", "fatigue", "ftg", "loss_of_smell", "muscle_pain", "mp"),
     *("diarrhoea", "bd", "breathing_difficulty", "cold", "asthma", "cld", "fever_muscle_pain"),
@@ -364,6 +366,13 @@ def answers(frame: pd.DataFrame) -> pd.DataFrame:
         if boxes.any():
             frame[name] = frame[name].astype(object).where(~boxes, np.where(ticked, "True", "False"))
     return frame
+
+
+def events(frame: pd.DataFrame) -> pd.Series:
+    """What each recording holds, as one word in lower case; empty where nobody said."""
+    if "event" not in frame:
+        return pd.Series("", frame.index)
+    return frame["event"].astype(str).map(said).str.lower()
 
 
 def features(frame: pd.DataFrame, group: str) -> pd.DataFrame | None:

@@ -196,6 +196,11 @@ def not_judged(condition: dict[str, Any]) -> Verdict:
 
 def _left_out(condition: dict[str, Any]) -> Iterator[str]:
     """Labelled recordings that no figure is of, and why."""
+    if others := condition["n_other_sounds"]:
+        yield (
+            f"{others} labelled recordings of other sounds than coughs are left out, as the manifest names "
+            "them (event)."
+        )
     if missing := condition["n_without_prediction"]:
         yield (
             f"The predictions leave out {missing} of {condition['n_labelled']} labelled recordings, which "

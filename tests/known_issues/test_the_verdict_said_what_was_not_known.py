@@ -31,6 +31,7 @@ def condition(**changes: Any) -> dict[str, Any]:
         "constant": [],
         "leaks": [],
         "leaks_looked_for": {"people": True, "sounds": True},
+        "n_other_sounds": 0,
         "n_labelled": 100,
         "n_measured": 100,
         "n_without_prediction": 0,

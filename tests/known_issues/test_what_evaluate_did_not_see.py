@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from cough.cli import app
 from cough.evaluation import resampling
 from cough.evaluation.leaks import Known
+from cough.evaluation.report import PAGE, SUMMARY
 from cough.evaluation.study import evaluate
 from cough.evaluation.table import NOBODY, columns_of, join, only
 from cough.manifest import Manifest
@@ -104,3 +107,20 @@ def test_rows_that_were_not_chosen_are_not_missed(tmp_path: Path) -> None:
     chosen = only(join(predictions, Manifest.open(path)), ["split=test"]).frame
     assert list(chosen["recording_id"]) == list(table["recording_id"][:9])
     assert list(chosen["error_code"].notna()) == [False] * 8 + [True]
+
+
+def test_a_condition_is_judged_by_coughs_alone(tmp_path: Path) -> None:
+    """The vowels and the speech of the same people were judged with their coughs."""
+    sounds = [
+        ["cough", "Cough ", "unlabelled", "", "n/a", "vowel", "speech", "Breathing"][i % 8] for i in range(N)
+    ]
+    predictions, path = altered(tmp_path, manifest={"event": sounds})
+    condition = evaluate(join(predictions, Manifest.open(path)))["conditions"]["covid19"]
+    assert condition["n_labelled"] == condition["n_measured"] == N * 5 // 8
+    assert condition["n_other_sounds"] == N * 3 // 8
+    assert any("45 labelled recordings of other sounds" in s for s in condition["verdict"]["sentences"])
+    pd.read_csv(path).assign(event="vowel").to_csv(path, index=False)
+    told = CliRunner().invoke(app, ["evaluate", str(predictions), str(path), "-o", str(tmp_path / "out")])
+    assert told.exit_code == 0, told.stderr
+    for text in (told.stdout, *((tmp_path / "out" / name).read_text() for name in (PAGE, SUMMARY))):
+        assert f"{N} labelled recordings of other sounds" in text
