@@ -132,6 +132,8 @@ def evaluate(
         return
     if metrics["gate"]:
         common.emit(f"gate: {' '.join(metrics['gate']['words'])}")
+    else:
+        common.emit(f"gate: not judged. {metrics['no_gate']}")
     for name, condition in metrics["conditions"].items():
         judged = condition["judged"]
         headline = condition["verdict"]["headline"] if judged else "too few labelled recordings to judge"

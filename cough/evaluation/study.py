@@ -42,7 +42,7 @@ from cough.evaluation.table import (
     features,
     is_constant,
 )
-from cough.evaluation.verdict import gate_in_words, judge, not_judged
+from cough.evaluation.verdict import gate_in_words, judge, not_judged, why_no_auroc, why_no_gate
 
 Float: TypeAlias = npt.NDArray[np.float64]
 Tick: TypeAlias = Callable[[str], None]
@@ -84,6 +84,7 @@ def evaluate(
             raise errors.PredictionsInvalid("The other predictions have none of these recordings.")
     _check_varies(frame, match_on)
     tick("gate")
+    gate = _gate(frame, other, trained_on)
     return {
         "format": 1,
         "bundle_ids": sorted(set(frame["bundle_id"].dropna())) if "bundle_id" in frame else [],
@@ -94,7 +95,8 @@ def evaluate(
         "n_unknown_subjects": int(frame["subject"].str.startswith(NOBODY).sum()),
         "errors": {str(k): int(v) for k, v in frame["error_code"].value_counts().items()},
         "outcomes": {str(k): int(v) for k, v in frame["outcome"].value_counts().items()},
-        "gate": _gate(frame, other, trained_on),
+        "gate": gate if isinstance(gate, dict) else None,
+        "no_gate": None if isinstance(gate, dict) else gate,
         "conditions": {
             name: _condition(
                 # The label itself may not stand beside the sound as something that needs no cough.
@@ -122,17 +124,17 @@ def _check_varies(rows: pd.DataFrame, match_on: tuple[str, ...]) -> None:
             )
 
 
-def _gate(frame: pd.DataFrame, other: pd.DataFrame | None, trained_on: Known | None) -> dict[str, Any] | None:
-    if "event" not in frame:
-        return None
-    events = frame["event"].fillna("").astype(str)
-    known = frame[~events.isin(NO_EVENT)]
+def _gate(frame: pd.DataFrame, other: pd.DataFrame | None, trained_on: Known | None) -> dict[str, Any] | str:
+    """The gate's part, or why there is none; no AUROC, and why not, where only one of both kinds is here."""
+    frame = frame.assign(event=events(frame))
+    known = frame[~frame["event"].isin(NO_EVENT)]
     labels = (known["event"] == "cough").to_numpy(float)
     scores = known["cough_score"].where(known["error_code"].isna()).to_numpy(float)
     measured = np.isfinite(scores)
     rows, y, s = known[measured], labels[measured], scores[measured]
-    if not len(y) or y.min() == y.max():
-        return None
+    if not len(y):
+        return why_no_gate(len(known))
+    both = 0 < y.sum() < len(y)
     who = rows["subject"].to_numpy()
     head: dict[str, Any] = {
         "n_cough": int(y.sum()),
@@ -140,12 +142,13 @@ def _gate(frame: pd.DataFrame, other: pd.DataFrame | None, trained_on: Known | N
         "not_measured": _turned_away(labels, scores),
         "n_in_training": _n_met(rows, trained_on),
         "auroc": auroc_interval(y, s, who),
+        "no_auroc": None,
         "auprc": None,
         "expected_calibration_error": None,
         **_gate_rates(rows, y, s, who),
-        "subgroups": subgroups(rows, y, s, who),
-        "curve": roc(y, s),
-        "precision_recall": precision_recall(y, s),
+        "subgroups": subgroups(rows, y, s, who) if both else [],
+        "curve": roc(y, s) if both else [],
+        "precision_recall": precision_recall(y, s) if both else [],
         "compared": None if other is None else _compared(known, labels, scores, other, "cough_score"),
         "comparators": [],
     }
@@ -160,6 +163,8 @@ def _gate(frame: pd.DataFrame, other: pd.DataFrame | None, trained_on: Known | N
         folds = subject_folds(y, who, seed=SEED)
         found = list(comparators(rows, y, folds, seed=SEED, names=BESIDE_GATE))
         head["comparators"] = _beside(y, s, who, found)
+    else:
+        head["no_auroc"] = why_no_auroc(head)
     missing = [name for name in BESIDE_GATE if features(rows, name) is None]
     head["constant"] = [n for n in missing if is_constant(rows, n)]
     head["absent"] = [n for n in missing if n not in head["constant"]]

@@ -224,7 +224,13 @@ def gate_in_words(gate: dict[str, Any]) -> tuple[str, ...]:
         )
     figure = gate["auroc"]
     if figure is None:
-        return (*sentences, "Too few people with a cough, or too few with another sound, to judge.")
+        found = (("sensitivity", "coughs were found"), ("specificity", "other sounds were taken for none"))
+        for kind, what in found:
+            if rate := gate[kind]:
+                sentences.append(
+                    f"{rate['value']:.1%} ({rate['low']:.1%} to {rate['high']:.1%}) of the {what}."
+                )
+        return (*sentences, gate["no_auroc"])
     sentences.append(
         f"AUROC {figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f}) on "
         f"{gate['n_cough']} coughs and {gate['n_other']} other sounds."
@@ -263,6 +269,22 @@ def gate_in_words(gate: dict[str, Any]) -> tuple[str, ...]:
     if gate["n_in_training"] is None:
         sentences.append("Whether the gate was trained on any of these recordings is not known.")
     return tuple(sentences)
+
+
+def why_no_auroc(gate: dict[str, Any]) -> str:
+    """Why the gate's part has none."""
+    if not gate["n_other"]:
+        return "No AUROC: every recording is one of coughs, so there is nothing to tell them from."
+    if not gate["n_cough"]:
+        return "No AUROC: no recording is one of coughs."
+    return "Too few people with a cough, or too few with another sound, to judge."
+
+
+def why_no_gate(n_known: int) -> str:
+    """Why there is no part of the gate, ``n_known`` being the recordings of which the sound is known."""
+    if n_known:
+        return f"None of the {n_known} recordings of which the manifest says what they hold was measured."
+    return "The manifest says of no recording what it holds (event)."
 
 
 def _and(words: list[str]) -> str:

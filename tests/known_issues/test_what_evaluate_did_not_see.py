@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
@@ -11,7 +13,7 @@ from typer.testing import CliRunner
 from cough.cli import app
 from cough.evaluation import resampling
 from cough.evaluation.leaks import Known
-from cough.evaluation.report import PAGE, SUMMARY
+from cough.evaluation.report import METRICS, PAGE, SUMMARY
 from cough.evaluation.study import evaluate
 from cough.evaluation.table import NOBODY, columns_of, join, only
 from cough.manifest import Manifest
@@ -124,3 +126,48 @@ def test_a_condition_is_judged_by_coughs_alone(tmp_path: Path) -> None:
     assert told.exit_code == 0, told.stderr
     for text in (told.stdout, *((tmp_path / "out" / name).read_text() for name in (PAGE, SUMMARY))):
         assert f"{N} labelled recordings of other sounds" in text
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "reason"),
+    [("Cough", "sensitivity", "nothing to tell them from"), ("speech", "specificity", "one of coughs")],
+)
+def test_a_gate_beside_one_kind_of_sound(tmp_path: Path, event: str, kind: str, reason: str) -> None:
+    """Where all were coughs there was no word on the gate; "Cough" was another sound than "cough"."""
+    found = np.arange(N) % 4 > 0
+    predictions, path = altered(
+        tmp_path,
+        manifest={"event": event, "source": np.where(np.arange(N) % 2, "a", "b")},
+        predictions={"n_events": found.astype(int)},
+    )
+    pd.read_csv(path).drop(columns="covid_status").to_csv(path, index=False)
+    told = CliRunner().invoke(app, ["evaluate", str(predictions), str(path), "-o", str(tmp_path / "out")])
+    assert told.exit_code == 0, told.stderr
+    gate = json.loads((tmp_path / "out" / METRICS).read_text())["gate"]
+    called = found if kind == "sensitivity" else ~found
+    assert gate[kind]["value"] == called.mean()
+    assert gate["by_source"]["a"][kind]["value"] == called[1::2].mean()
+    assert gate["by_event"][event.lower()]["called_cough"]["value"] == found.mean()
+    assert gate["auroc"] is None
+    assert reason in gate["no_auroc"]
+    assert f"{called.mean():.1%}" in told.stdout
+    for text in (told.stdout, *((tmp_path / "out" / name).read_text() for name in (PAGE, SUMMARY))):
+        assert gate["no_auroc"] in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"manifest": {"event": "unlabelled"}}, "of no recording what it holds"),
+        ({"predictions": {"error_code": "truncated", "cough_score": None}}, f"None of the {N} recordings"),
+    ],
+)
+def test_why_there_is_no_gate_is_said(
+    tmp_path: Path, changes: dict[str, dict[str, object]], reason: str
+) -> None:
+    predictions, path = altered(tmp_path, **changes)
+    pd.read_csv(path).drop(columns="covid_status").to_csv(path, index=False)
+    told = CliRunner().invoke(app, ["evaluate", str(predictions), str(path), "-o", str(tmp_path / "out")])
+    assert told.exit_code == 0, told.stderr
+    for text in (told.stdout, *((tmp_path / "out" / name).read_text() for name in (PAGE, SUMMARY))):
+        assert reason in text
