@@ -27,7 +27,7 @@ Output = Annotated[
 Compare = Annotated[Path | None, typer.Option("--compare", help="Predictions of another model, same rows.")]
 Where = Annotated[
     list[str] | None,
-    typer.Option("--where", help="COLUMN=VALUE of the manifest; only these rows. Repeatable."),
+    typer.Option("--where", help="COLUMN=VALUE of the manifest; only these rows, all of them. Repeatable."),
 ]
 Label = Annotated[
     list[str] | None,
@@ -50,7 +50,8 @@ Trained = Annotated[
     Path | None,
     typer.Option(
         "--trained-on",
-        help="Manifest the score was trained on: subjects and sounds (pcm_sha256) in both are a leak.",
+        help="Manifest the score was trained on: subjects and sounds (pcm_sha256) in both are a leak; by "
+        "default those that stand in two splits (or folds) of the manifest.",
     ),
 ]
 TrainedWhere = Annotated[

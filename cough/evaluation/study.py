@@ -1,7 +1,7 @@
 """The figures of one evaluation: the gate, every condition, and what needs no cough beside them.
 
-Intervals resample subjects (95 %, percentile). p-values of increments are Holm's over all
-comparators of a condition. Everything here is plain data: what ``metrics.json`` holds.
+Intervals resample subjects (95 %, percentile), those who share a sound together. p-values of increments are
+Holm's over all comparators of a condition. Everything here is plain data: what ``metrics.json`` holds.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import pandas as pd
 from cough import errors
 from cough.evaluation import matching
 from cough.evaluation.comparators import Comparator, comparators, matchable, subject_folds
-from cough.evaluation.leaks import Known, leaks, looked_for, met
+from cough.evaluation.leaks import Known, leaks, looked_for, met, straddling, subjects_of
 from cough.evaluation.metrics import auprc, auroc, expected_calibration_error, holm, precision_recall
 from cough.evaluation.parts import splits, subgroups
+from cough.evaluation.people import NOBODY, clusters
 from cough.evaluation.resampling import (
     MIN_A_CLASS,
     RESAMPLES,
@@ -35,14 +36,13 @@ from cough.evaluation.table import (
     COUGHS,
     NO_EVENT,
     NO_PREDICTION,
-    NOBODY,
     Table,
     chosen_groups,
     events,
     features,
     is_constant,
 )
-from cough.evaluation.verdict import gate_in_words, judge, not_judged, why_no_auroc, why_no_gate
+from cough.evaluation.verdict import gate_in_red, gate_in_words, judge, not_judged, why_no_auroc, why_no_gate
 
 Float: TypeAlias = npt.NDArray[np.float64]
 Tick: TypeAlias = Callable[[str], None]
@@ -135,12 +135,13 @@ def _gate(frame: pd.DataFrame, other: pd.DataFrame | None, trained_on: Known | N
     if not len(y):
         return why_no_gate(len(known))
     both = 0 < y.sum() < len(y)
-    who = rows["subject"].to_numpy()
+    who = clusters(rows)
     head: dict[str, Any] = {
         "n_cough": int(y.sum()),
         "n_other": int((1 - y).sum()),
         "not_measured": _turned_away(labels, scores),
         "n_in_training": _n_met(rows, trained_on),
+        "n_in_two_splits": int(straddling(rows, trained_on).sum()),
         "auroc": auroc_interval(y, s, who),
         "no_auroc": None,
         "auprc": None,
@@ -168,7 +169,8 @@ def _gate(frame: pd.DataFrame, other: pd.DataFrame | None, trained_on: Known | N
     missing = [name for name in BESIDE_GATE if features(rows, name) is None]
     head["constant"] = [n for n in missing if is_constant(rows, n)]
     head["absent"] = [n for n in missing if n not in head["constant"]]
-    return {**head, "words": gate_in_words(head)}
+    head["red"] = gate_in_red(head)
+    return {**head, "words": (*head["red"], *gate_in_words(head))}
 
 
 def _gate_rates(rows: pd.DataFrame, y: Float, s: Float, who: npt.NDArray[Any]) -> dict[str, Any]:
@@ -219,7 +221,7 @@ def _compared(labelled: pd.DataFrame, y: Float, s: Float, other: pd.DataFrame, c
     figures = theirs[column].to_numpy(float) if column in theirs else np.full(len(y), np.nan)
     known = theirs.loc[np.isfinite(s), "in_training"] if "in_training" in theirs else pd.Series(dtype=object)
     return {
-        **compare(y, s, figures, labelled["subject"].to_numpy()),
+        **compare(y, s, figures, clusters(labelled)),
         "n_in_training": int(known.eq(True).sum()) if known.notna().any() else None,
         "not_measured": _turned_away(y, figures),
     }
@@ -243,7 +245,7 @@ def _condition(
     labels, probabilities = (labelled[c].to_numpy(float) for c in (f"label_{name}", f"{name}_probability"))
     measured = np.isfinite(probabilities)
     rows, y, p = labelled[measured].reset_index(drop=True), labels[measured], probabilities[measured]
-    who = rows["subject"].to_numpy()
+    who = clusters(rows)
     head: dict[str, Any] = {
         "label_column": column,
         "n_other_sounds": len(known) - len(labelled),
@@ -272,6 +274,7 @@ def _condition(
             for beside, adds in zip(_beside(y, p, who, found), _increments(y, p, who, found), strict=True)
         ],
         "leaks": leaks(rows, trained_on),
+        "in_two_splits": subjects_of(rows, straddling(rows, trained_on)),
         "leaks_looked_for": asdict(looked_for(rows, trained_on)),
     }
     missing = [n for n in matchable(rows) if n not in {c.name for c in found}]

@@ -14,7 +14,8 @@ from cough import errors
 from cough.bundle import ABSTAIN
 from cough.evaluation.baselines import LEVEL_STATISTICS
 from cough.evaluation.choices import OURS, Beside, LabelColumn, Where
-from cough.manifest import LABELS, UNKNOWN, Manifest
+from cough.evaluation.people import in_two_splits, subject_of
+from cough.manifest import LABELS, Manifest
 from cough.words import YES, is_yes, said
 
 POSITIVE = YES | {"positive"}
@@ -65,8 +66,6 @@ STATED = "_stated"
 manifest has one of that name itself."""
 ENORMOUS = 1e30
 """No number of a person or a place; the forest, which counts in single precision, takes none much larger."""
-NOBODY = "recording:"
-"""Begins the stand-in for a subject whom nobody knows: the recording's group, or the recording itself."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,8 @@ class Table:
     """The rows of a manifest, and what was predicted for them."""
 
     frame: pd.DataFrame
-    """``subject``, ``event``, predictions, every manifest column; for each condition ``label_<condition>``
-    and ``said_<condition>``, the answer: 0 (of the first class), 1 (of another) or NaN (nothing said).
+    """``subject``, ``in_two_splits``, predictions, every manifest column; for each condition
+    ``label_<condition>`` and ``said_<condition>``, the answer: 0 (of the first class), 1 (of another) or NaN.
     A row without a prediction has failed: its ``error_code`` is ``NO_PREDICTION``."""
     conditions: dict[str, str]
     """Those of the predictions that the manifest has a label for -> its column."""
@@ -113,20 +112,18 @@ def join(
     lines = []
     for row in manifest.rows():
         facts = row.recording
-        subject = facts.recording_id if facts.subject_id == UNKNOWN else facts.subject_id
-        if not said(row.columns.get("subject_id")):  # a group is no person
-            subject = NOBODY + subject
-        ours = {"subject": subject, "split": facts.split, "pcm_sha256": facts.pcm_sha256 or ""}
+        ours = {"subject": subject_of(row), "split": facts.split, "pcm_sha256": facts.pcm_sha256 or ""}
         lines.append({**row.columns, **ours})
     manifested = pd.DataFrame(lines)
     if manifested.empty:
         raise errors.ManifestInvalid("The manifest names no recording.")
     if manifested["recording_id"].duplicated().any():
         raise errors.ManifestInvalid("The manifest names a recording twice: run cough data validate.")
-    # By the whole manifest: whether a box was ever answered with "no" must not depend on who was measured.
+    # By the whole manifest: whether a box was ever answered with "no" must not depend on who was measured,
+    # nor whether somebody also stands elsewhere on which rows are chosen.
     if own := [c for c in manifested if c.startswith(CHOSEN)]:
         raise errors.ManifestInvalid(f"The manifest has a column {own[0]}: such names are kept for --beside.")
-    manifested = answers(manifested)
+    manifested = answers(manifested).assign(in_two_splits=in_two_splits(manifested))
     found: dict[str, LabelColumn] = {}
     for name in conditions:
         label = told.get(name) or LabelColumn(name, LABELS[name][0] if name in LABELS else f"{name}_status")

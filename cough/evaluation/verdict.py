@@ -2,7 +2,8 @@
 
 The rules, in this order; the first that applies decides the level:
 
-1. ``leak``: the score's training shares subjects or sounds with these rows.
+1. ``leak``: the score's training shares subjects or sounds with these rows, or, where nobody tells what was
+   trained on, another split of their manifest shares subjects, groups or sounds with them.
 2. ``too_few``: fewer than ``MIN_SUBJECTS`` subjects in a class.
 3. ``no_signal``: the interval of the audio score's AUROC reaches 0.5.
 4. ``not_compared``: no comparator could be tried, or not the levels of the recordings.
@@ -69,6 +70,8 @@ HEADLINE: dict[Level, str] = {
     "be a few people.",
     "beyond_comparators": "On these data the sound tells more than each comparator that could be tried.",
 }
+IN_TWO_SPLITS = "Some of these people or sounds stand in another split, too: nothing follows from the score."
+"""Instead, where nothing else tells of a leak."""
 
 
 def judge(condition: dict[str, Any]) -> Verdict:
@@ -152,7 +155,13 @@ def judge(condition: dict[str, Any]) -> Verdict:
         sentences.append(f"The same for every recording here: {_and(condition['constant'])}.")
     if condition["leaks"]:
         sentences.append(f"{len(condition['leaks'])} subjects stand in the training of this score.")
-    elif not condition["leaks_looked_for"]["people"]:
+    if doubled := len(condition["in_two_splits"]):
+        sentences.append(
+            f"{doubled} subjects, or groups or sounds of theirs, stand in another split of the manifest, "
+            "too: a score trained on that split has heard them. If none was, say on what it was "
+            "(--trained-on)."
+        )
+    if not condition["leaks"] and not condition["leaks_looked_for"]["people"]:
         sentences.append(
             "Whether the score was trained on any of these people is not known"
             + ("; on these files it was not." if condition["leaks_looked_for"]["sounds"] else ".")
@@ -172,7 +181,7 @@ def judge(condition: dict[str, Any]) -> Verdict:
     if condition["matched"] and not any(matched["auroc"] for matched in condition["matched"]):
         unmatched.append("every method")
     level: Level = "beyond_comparators"
-    if condition["leaks"]:
+    if condition["leaks"] or condition["in_two_splits"]:
         level = "leak"
     elif few:
         level = "too_few"
@@ -186,7 +195,8 @@ def judge(condition: dict[str, Any]) -> Verdict:
             sentences.append(f"Beside {_and(adds)} the sound does add something (likelihood ratio).")
     elif unknown > UNKNOWN_SHARE:
         level = "subjects_unknown"
-    return Verdict(level=level, headline=HEADLINE[level], sentences=tuple(sentences))
+    headline = IN_TWO_SPLITS if level == "leak" and not condition["leaks"] else HEADLINE[level]
+    return Verdict(level=level, headline=headline, sentences=tuple(sentences))
 
 
 def not_judged(condition: dict[str, Any]) -> Verdict:
@@ -208,14 +218,26 @@ def _left_out(condition: dict[str, Any]) -> Iterator[str]:
         )
 
 
-def gate_in_words(gate: dict[str, Any]) -> tuple[str, ...]:
-    """What the gate's part of ``metrics.json`` says, beside what needs no detector."""
+def gate_in_red(gate: dict[str, Any]) -> tuple[str, ...]:
+    """What the gate's part of ``metrics.json`` says of leaks."""
     sentences = []
     if gate["n_in_training"]:
         sentences.append(
             f"The gate was trained on {gate['n_in_training']} of these recordings: "
             "its figures here are too good."
         )
+    if gate["n_in_two_splits"]:
+        sentences.append(
+            f"The people, groups or sounds of {gate['n_in_two_splits']} of these recordings stand in another "
+            "split of the manifest, too: a gate trained on that split has heard them. If none was, say on "
+            "what it was (--trained-on)."
+        )
+    return tuple(sentences)
+
+
+def gate_in_words(gate: dict[str, Any]) -> tuple[str, ...]:
+    """What it says besides, beside what needs no detector."""
+    sentences = []
     away = gate["not_measured"]
     if away["selects"]:
         sentences.append(

@@ -30,6 +30,7 @@ def condition(**changes: Any) -> dict[str, Any]:
         "absent": [],
         "constant": [],
         "leaks": [],
+        "in_two_splits": [],
         "leaks_looked_for": {"people": True, "sounds": True},
         "n_other_sounds": 0,
         "n_labelled": 100,

@@ -12,10 +12,11 @@ from typer.testing import CliRunner
 
 from cough.cli import app
 from cough.evaluation import resampling
-from cough.evaluation.leaks import Known
+from cough.evaluation.leaks import Known, straddling
+from cough.evaluation.people import NOBODY, clusters
 from cough.evaluation.report import METRICS, PAGE, SUMMARY
 from cough.evaluation.study import evaluate
-from cough.evaluation.table import NOBODY, columns_of, join, only
+from cough.evaluation.table import columns_of, join, only
 from cough.manifest import Manifest
 from tests.cough.evaluation import test_study
 from tests.cough.evaluation.test_study import comparator, world
@@ -171,3 +172,49 @@ def test_why_there_is_no_gate_is_said(
     assert told.exit_code == 0, told.stderr
     for text in (told.stdout, *((tmp_path / "out" / name).read_text() for name in (PAGE, SUMMARY))):
         assert reason in text
+
+
+@pytest.mark.parametrize("kept", ["subject_id", "group_id", "pcm_sha256"])
+@pytest.mark.parametrize("where", [["--where", "split=test"], []])
+def test_whoever_stands_in_two_splits_is_a_leak(tmp_path: Path, kept: str, where: list[str]) -> None:
+    """Half of the people were in train and test of one manifest, and nobody was warned."""
+    split = np.where(np.arange(N) % 4 == 0, "train", "test")
+    names = [f"a{i}" for i in range(N)]
+    names[:8] = ["a0"] * 4 + ["a1"] * 4  # a0 and a1 stand in both
+    manifest = {"split": split, "event": np.where(np.arange(N) % 2, "cough", "speech"), kept: names}
+    predictions, path = altered(tmp_path / "in", manifest=manifest, audio=2.0)
+    pd.read_csv(path).assign(covid_status=np.where(np.arange(N) % 3, "positive", "negative"), fold="").to_csv(
+        path, index=False
+    )
+    arguments = ["evaluate", str(predictions), str(path), "-o", str(tmp_path / "out"), *where]
+    told = CliRunner().invoke(app, arguments)
+    assert told.exit_code == 0, told.stderr
+    metrics = json.loads((tmp_path / "out" / METRICS).read_text())
+    condition = metrics["conditions"]["covid19"]
+    assert condition["verdict"]["level"] == "leak"
+    assert len(condition["in_two_splits"]) == (2 if kept == "subject_id" else 4)
+    assert metrics["gate"]["n_in_two_splits"] == (6 if where else 8)
+    assert metrics["gate"]["red"] == metrics["gate"]["words"][:1]
+    assert f"<strong>{metrics['gate']['red'][0]}" in (tmp_path / "out" / PAGE).read_text()
+    assert f"**{metrics['gate']['red'][0]}**" in (tmp_path / "out" / SUMMARY).read_text()
+
+
+def test_splits_that_share_nobody_are_clean(tmp_path: Path) -> None:
+    groups = [f"g{i // 4}" for i in range(N)]
+    manifest = {"subject_id": "unknown", "group_id": groups, "fold": [i // 4 % 5 + 1 for i in range(N)]}
+    predictions, path = altered(tmp_path, manifest=manifest)
+    rows = join(predictions, Manifest.open(path)).frame
+    assert not rows["in_two_splits"].any()
+
+
+def test_whoever_is_told_to_be_trained_on_is_believed(tmp_path: Path) -> None:
+    predictions, path = altered(tmp_path, manifest={"subject_id": [f"p{i // 2}" for i in range(N)]})
+    rows = join(predictions, Manifest.open(path)).frame
+    assert straddling(rows, None).any()
+    assert not straddling(rows, Known(frozenset({"q"}))).any()
+
+
+def test_two_names_of_one_sound_are_one_person() -> None:
+    rows = pd.DataFrame({"subject": list("abcdda"), "pcm_sha256": ["x", "x", "y", "z", "y", ""]})
+    assert list(clusters(rows)) == ["a", "a", "c", "c", "c", "a"]
+    assert list(clusters(rows.assign(pcm_sha256=""))) == list(rows["subject"])
