@@ -31,6 +31,7 @@ from cough.evaluation.resampling import (
     intervals,
     rates,
 )
+from cough.evaluation.shortcuts import shortcuts
 from cough.evaluation.sound import roc, sound
 from cough.evaluation.table import (
     COUGHS,
@@ -98,17 +99,7 @@ def evaluate(
         "gate": gate if isinstance(gate, dict) else None,
         "no_gate": None if isinstance(gate, dict) else gate,
         "conditions": {
-            name: _condition(
-                # The label itself may not stand beside the sound as something that needs no cough.
-                frame if column == f"label_{name}" else frame.drop(columns=column),
-                name,
-                column,
-                trained_on,
-                other,
-                match_on,
-                tick,
-            )
-            for name, column in table.conditions.items()
+            name: _condition(table, name, trained_on, other, match_on, tick) for name in table.conditions
         },
         "unlabelled_conditions": list(table.unlabelled),
         "seed": SEED,
@@ -232,14 +223,16 @@ def _mean(values: Float) -> float | None:
 
 
 def _condition(
-    frame: pd.DataFrame,
+    table: Table,
     name: str,
-    column: str,
     trained_on: Known | None,
     other: pd.DataFrame | None,
     match_on: tuple[str, ...],
     tick: Tick,
 ) -> dict[str, Any]:
+    column = table.conditions[name]
+    # The label itself may not stand beside the sound as something that needs no cough.
+    frame = table.frame if column == f"label_{name}" else table.frame.drop(columns=column)
     known = frame[frame[f"label_{name}"].notna()]
     labelled = known[events(known).isin(COUGHS)]
     labels, probabilities = (labelled[c].to_numpy(float) for c in (f"label_{name}", f"{name}_probability"))
@@ -273,6 +266,7 @@ def _condition(
             {**beside, **adds}
             for beside, adds in zip(_beside(y, p, who, found), _increments(y, p, who, found), strict=True)
         ],
+        "not_beside": shortcuts(rows, table.stated, y, who, folds),
         "leaks": leaks(rows, trained_on),
         "in_two_splits": subjects_of(rows, straddling(rows, trained_on)),
         "leaks_looked_for": asdict(looked_for(rows, trained_on)),

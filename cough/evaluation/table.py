@@ -80,6 +80,8 @@ class Table:
     """Those of the predictions that the manifest has a label for -> its column."""
     unlabelled: tuple[str, ...]
     """Those that it has none for."""
+    stated: dict[str, str]
+    """Columns of the manifest, labels left out -> what they are called in ``frame``."""
     manifest_sha256: str
     n_manifest: int
 
@@ -152,7 +154,9 @@ def join(
             joined[name] = _numbers(joined[name])
     unlabelled = tuple(c for c in conditions if c not in found)
     columns = {name: names.get(label.column, label.column) for name, label in found.items()}
-    return Table(joined, columns, unlabelled, manifest.sha256(), len(manifested))
+    labels_too = computed | {label.column for label in found.values()}
+    stated = {name: names.get(name, name) for name in manifest.header() if name not in labels_too}
+    return Table(joined, columns, unlabelled, stated, manifest.sha256(), len(manifested))
 
 
 def _set_apart(manifested: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, str]:

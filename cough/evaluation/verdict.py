@@ -39,6 +39,9 @@ FIT = 0.05
 """By how much AUROC the sound has to beat that one: fitted to other people, a dozen columns lose to a score
 that needed no fit (0.02 to 0.03 to the very sum of two of them, 400 people)."""
 
+AT_MOST = 8
+"""Columns named that might have stood beside the sound."""
+
 Level: TypeAlias = Literal[
     "too_few",
     "leak",
@@ -123,6 +126,13 @@ def judge(condition: dict[str, Any]) -> Verdict:
     shortcuts = [c["name"] for c in condition["comparators"] if c["auroc"]["low"] > CHANCE]
     if shortcuts:
         sentences.append(f"The label can be told from {_and(shortcuts)}: each is a shortcut for any model.")
+    if others := condition["not_beside"]:
+        named = _and([f"{one['column']} ({one['auroc']['value']:.2f})" for one in others[:AT_MOST]])
+        more = f" and {len(others) - AT_MOST} more" if len(others) > AT_MOST else ""
+        sentences.append(
+            f"Not set beside the sound, though the label can be told from each alone: {named}{more}. What is "
+            "no word for the label itself belongs there (--beside NAME=COLUMN)."
+        )
     unmatched = []
     alike = {b["name"]: False for matched in condition["matched"] for b in matched["balance"]}
     for matched in condition["matched"]:

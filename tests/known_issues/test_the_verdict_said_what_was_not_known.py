@@ -29,6 +29,7 @@ def condition(**changes: Any) -> dict[str, Any]:
         "matched": [{"method": "exact", "n_pairs": 40, "on": ["source"], "auroc": figure, "balance": []}],
         "absent": [],
         "constant": [],
+        "not_beside": [],
         "leaks": [],
         "in_two_splits": [],
         "leaks_looked_for": {"people": True, "sounds": True},

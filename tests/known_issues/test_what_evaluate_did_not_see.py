@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from cough.cli import app
 from cough.evaluation import resampling
+from cough.evaluation.choices import Beside
 from cough.evaluation.leaks import Known, straddling
 from cough.evaluation.people import NOBODY, clusters
 from cough.evaluation.report import METRICS, PAGE, SUMMARY
@@ -218,3 +219,21 @@ def test_two_names_of_one_sound_are_one_person() -> None:
     rows = pd.DataFrame({"subject": list("abcdda"), "pcm_sha256": ["x", "x", "y", "z", "y", ""]})
     assert list(clusters(rows)) == ["a", "a", "c", "c", "c", "a"]
     assert list(clusters(rows.assign(pcm_sha256=""))) == list(rows["subject"])
+
+
+def test_a_column_that_tells_the_label_and_stands_nowhere_is_named(tmp_path: Path) -> None:
+    """The hospital told the label, no comparator knew a column of that name, and the verdict was "beyond"."""
+    ill = pd.read_csv(world(tmp_path / "a")[1])["covid_status"].eq("positive")
+    columns = {
+        "hospital": np.where(ill, "ward", ""),
+        "weekday": np.arange(N) % 7,
+        "original": np.where(ill, "x", "y"),
+        "visit": np.where(ill, 1000, 2000) + np.arange(N),
+    }
+    predictions, path = altered(tmp_path / "b", manifest=columns)
+    manifest = Manifest.open(path)
+    condition = evaluate(join(predictions, manifest))["conditions"]["covid19"]
+    assert [one["column"] for one in condition["not_beside"]] == ["hospital"]
+    assert any("hospital (1.00)" in s and "--beside" in s for s in condition["verdict"]["sentences"])
+    beside = join(predictions, manifest, beside=[Beside.parse("ward=hospital")])
+    assert evaluate(beside)["conditions"]["covid19"]["not_beside"] == []
