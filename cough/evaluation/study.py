@@ -130,6 +130,8 @@ def _gate(frame: pd.DataFrame, other: pd.DataFrame | None, trained_on: Known | N
     head: dict[str, Any] = {
         "n_cough": int(y.sum()),
         "n_other": int((1 - y).sum()),
+        "n_labelled": len(known),
+        "n_without_prediction": int(known["error_code"].eq(NO_PREDICTION).sum()),
         "not_measured": _turned_away(labels, scores),
         "n_in_training": _n_met(rows, trained_on),
         "n_in_two_splits": int(straddling(rows, trained_on).sum()),
@@ -299,11 +301,10 @@ def _turned_away(y: Float, s: Float) -> dict[str, float | bool | None]:
     missing = (~np.isfinite(s)).astype(float)
     parts = [missing[y == k] for k in (1, 0)]
     shares = [_mean(part) for part in parts]
-    selects = False
+    selects = any(share is not None and share > MUCH_MISSING for share in shares)
     if shares[0] is not None and shares[1] is not None:
         error = np.sqrt(sum(part.var() / len(part) for part in parts))
-        differ = abs(shares[0] - shares[1]) > max(MUCH_MISSING / 4, 1.96 * error)
-        selects = bool(differ or max(shares[0], shares[1]) > MUCH_MISSING)
+        selects |= bool(abs(shares[0] - shares[1]) > max(MUCH_MISSING / 4, 1.96 * error))
     return {"positive": shares[0], "negative": shares[1], "selects": selects}
 
 

@@ -110,8 +110,8 @@ def judge(condition: dict[str, Any]) -> Verdict:
     sentences += _left_out(condition)
     if away["selects"]:
         sentences.append(
-            f"Not measured were {away['positive']:.0%} of the positive and {away['negative']:.0%} of the "
-            "negative: who is left may tell the label, not the sound."
+            f"Not measured were {_shares(away, 'positive', 'negative')}: who is left may tell the label, not "
+            "the sound."
         )
     unknown = condition["n_unknown_subjects"] / max(1, condition["n_measured"])
     if unknown > UNKNOWN_SHARE:
@@ -183,11 +183,8 @@ def judge(condition: dict[str, Any]) -> Verdict:
             "here are too good."
         )
     if compared and compared["not_measured"]["selects"]:
-        theirs = compared["not_measured"]
-        sentences.append(
-            f"The other model did not measure {theirs['positive']:.0%} of the positive and "
-            f"{theirs['negative']:.0%} of the negative: on the rest it may look too good."
-        )
+        missed = _shares(compared["not_measured"], "positive", "negative")
+        sentences.append(f"The other model did not measure {missed}: on the rest it may look too good.")
     if condition["matched"] and not any(matched["auroc"] for matched in condition["matched"]):
         unmatched.append("every method")
     level: Level = "beyond_comparators"
@@ -221,10 +218,14 @@ def _left_out(condition: dict[str, Any]) -> Iterator[str]:
             f"{others} labelled recordings of other sounds than coughs are left out, as the manifest names "
             "them (event)."
         )
-    if missing := condition["n_without_prediction"]:
+    yield from _not_predicted(condition)
+
+
+def _not_predicted(part: dict[str, Any]) -> Iterator[str]:
+    if missing := part["n_without_prediction"]:
         yield (
-            f"The predictions leave out {missing} of {condition['n_labelled']} labelled recordings, which "
-            "count as not measured; if only some were screened, choose those (--where)."
+            f"The predictions leave out {missing} of {part['n_labelled']} labelled recordings, which count "
+            "as not measured; if only some were screened, choose those (--where)."
         )
 
 
@@ -247,12 +248,11 @@ def gate_in_red(gate: dict[str, Any]) -> tuple[str, ...]:
 
 def gate_in_words(gate: dict[str, Any]) -> tuple[str, ...]:
     """What it says besides, beside what needs no detector."""
-    sentences = []
+    sentences = list(_not_predicted(gate))
     away = gate["not_measured"]
     if away["selects"]:
         sentences.append(
-            f"Not measured were {away['positive']:.0%} of the coughs and {away['negative']:.0%} of the other "
-            "sounds: the figures are of the rest."
+            f"Not measured were {_shares(away, 'coughs', 'other sounds')}: the figures are of the rest."
         )
     figure = gate["auroc"]
     if figure is None:
@@ -293,11 +293,8 @@ def gate_in_words(gate: dict[str, Any]) -> tuple[str, ...]:
             "here are too good."
         )
     if compared and compared["not_measured"]["selects"]:
-        theirs = compared["not_measured"]
-        sentences.append(
-            f"The other gate did not measure {theirs['positive']:.0%} of the coughs and "
-            f"{theirs['negative']:.0%} of the other sounds: on the rest it may look too good."
-        )
+        missed = _shares(compared["not_measured"], "coughs", "other sounds")
+        sentences.append(f"The other gate did not measure {missed}: on the rest it may look too good.")
     if gate["n_in_training"] is None:
         sentences.append("Whether the gate was trained on any of these recordings is not known.")
     return tuple(sentences)
@@ -317,6 +314,12 @@ def why_no_gate(n_known: int) -> str:
     if n_known:
         return f"None of the {n_known} recordings of which the manifest says what they hold was measured."
     return "The manifest says of no recording what it holds (event)."
+
+
+def _shares(away: dict[str, Any], positive: str, negative: str) -> str:
+    """How much was not measured of each class that is here."""
+    shares = ((away["positive"], positive), (away["negative"], negative))
+    return _and([f"{share:.0%} of the {kind}" for share, kind in shares if share is not None])
 
 
 def _and(words: list[str]) -> str:

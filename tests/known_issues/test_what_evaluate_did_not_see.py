@@ -150,7 +150,7 @@ def test_a_gate_beside_one_kind_of_sound(tmp_path: Path, event: str, kind: str, 
     assert gate[kind]["value"] == called.mean()
     assert gate["by_source"]["a"][kind]["value"] == called[1::2].mean()
     assert gate["by_event"][event.lower()]["called_cough"]["value"] == found.mean()
-    assert gate["auroc"] is None
+    assert (gate["auroc"], gate["n_without_prediction"]) == (None, 0)
     assert reason in gate["no_auroc"]
     assert f"{called.mean():.1%}" in told.stdout
     for text in (told.stdout, *((tmp_path / "out" / name).read_text() for name in (PAGE, SUMMARY))):
@@ -237,3 +237,14 @@ def test_a_column_that_tells_the_label_and_stands_nowhere_is_named(tmp_path: Pat
     assert any("hospital (1.00)" in s and "--beside" in s for s in condition["verdict"]["sentences"])
     beside = join(predictions, manifest, beside=[Beside.parse("ward=hospital")])
     assert evaluate(beside)["conditions"]["covid19"]["not_beside"] == []
+
+
+def test_coughs_that_the_predictions_leave_out_are_missed_by_the_gate(tmp_path: Path) -> None:
+    predictions, path = world(tmp_path)
+    pd.read_csv(path).drop(columns="covid_status").to_csv(path, index=False)
+    pd.read_parquet(predictions)[: N // 2].to_parquet(predictions)
+    gate = evaluate(join(predictions, Manifest.open(path)))["gate"]
+    assert gate["not_measured"] == {"positive": 0.5, "negative": None, "selects": True}
+    said = " ".join(gate["words"])
+    assert f"leave out {N // 2} of {N} labelled" in said
+    assert "Not measured were 50% of the coughs:" in said
