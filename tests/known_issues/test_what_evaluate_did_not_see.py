@@ -66,9 +66,8 @@ def test_a_manifest_with_a_column_and_another_of_its_stated_name(tmp_path: Path)
     assert {*frame["band_stated"], *frame["band_stated_stated"]} == {"wide", "narrow"}
 
 
-@pytest.mark.parametrize("cell", ["inf", "-inf", "1e300"])
-def test_numbers_that_no_model_takes_are_not_known(tmp_path: Path, cell: str) -> None:
-    cells = [cell if i < 3 else i % 60 for i in range(N)]
+def test_numbers_that_no_model_takes_are_not_known(tmp_path: Path) -> None:
+    cells = ["inf", "-inf", "1e300", *range(N - 3)]
     columns = ("age", "latitude", "longitude", "reported_cough_dur")
     predictions, path = altered(tmp_path, manifest=dict.fromkeys(columns, cells))
     condition = evaluate(join(predictions, Manifest.open(path)))["conditions"]["covid19"]
@@ -81,7 +80,7 @@ def without_low_scores_of_the_ill(folder: Path) -> tuple[Path, Path, Path]:
     table = pd.read_parquet(predictions)
     ill = pd.read_csv(manifest)["covid_status"].eq("positive")
     dropped = folder / "dropped.parquet"
-    table[~(ill & table["covid19_probability"].lt(0.7))].to_parquet(dropped)
+    table[~(ill & table["covid19_probability"].lt(0.5))].to_parquet(dropped)
     return predictions, dropped, manifest
 
 
@@ -96,7 +95,7 @@ def test_whoever_leaves_failures_out_is_not_judged_by_the_rest(tmp_path: Path) -
     assert condition["n_labelled"] == N
     assert condition["n_without_prediction"] == missing
     assert condition["audio"]["auroc"]["low"] > 0.5
-    assert condition["not_measured"]["positive"] > 0.5
+    assert condition["not_measured"]["positive"] > 0.3
     assert condition["verdict"]["level"] == "not_beyond"
     assert any(f"leave out {missing} of {N}" in said for said in condition["verdict"]["sentences"])
     compared = evaluate(join(whole, manifest), other=pd.read_parquet(dropped))["conditions"]["covid19"]
