@@ -256,11 +256,11 @@ def gate_in_words(gate: dict[str, Any]) -> tuple[str, ...]:
         )
     figure = gate["auroc"]
     if figure is None:
-        found = (("sensitivity", "coughs were found"), ("specificity", "other sounds were taken for none"))
-        for kind, what in found:
-            if rate := gate[kind]:
+        rates = (("sensitivity", "coughs were found"), ("specificity", "other sounds were taken for none"))
+        for name, done in rates:
+            if rate := gate[name]:
                 sentences.append(
-                    f"{rate['value']:.1%} ({rate['low']:.1%} to {rate['high']:.1%}) of the {what}."
+                    f"{rate['value']:.1%} ({rate['low']:.1%} to {rate['high']:.1%}) of the {done}."
                 )
         return (*sentences, gate["no_auroc"])
     sentences.append(
