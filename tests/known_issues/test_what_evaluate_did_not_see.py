@@ -174,29 +174,37 @@ def test_why_there_is_no_gate_is_said(
         assert reason in text
 
 
-@pytest.mark.parametrize("kept", ["subject_id", "group_id", "pcm_sha256"])
-@pytest.mark.parametrize("where", [["--where", "split=test"], []])
-def test_whoever_stands_in_two_splits_is_a_leak(tmp_path: Path, kept: str, where: list[str]) -> None:
-    """Half of the people were in train and test of one manifest, and nobody was warned."""
+def in_train_and_test(folder: Path, kept: str) -> tuple[Path, Path]:
+    """Two people, groups or sounds with four recordings each, the first of which is in train."""
+    names = [f"a{i // 4 if i < 8 else i}" for i in range(N)]
     split = np.where(np.arange(N) % 4 == 0, "train", "test")
-    names = [f"a{i}" for i in range(N)]
-    names[:8] = ["a0"] * 4 + ["a1"] * 4  # a0 and a1 stand in both
-    manifest = {"split": split, "event": np.where(np.arange(N) % 2, "cough", "speech"), kept: names}
-    predictions, path = altered(tmp_path / "in", manifest=manifest, audio=2.0)
-    pd.read_csv(path).assign(covid_status=np.where(np.arange(N) % 3, "positive", "negative"), fold="").to_csv(
-        path, index=False
-    )
-    arguments = ["evaluate", str(predictions), str(path), "-o", str(tmp_path / "out"), *where]
-    told = CliRunner().invoke(app, arguments)
+    return altered(folder, manifest={"split": split, "fold": "", kept: names}, audio=2.0)
+
+
+@pytest.mark.parametrize("kept", ["subject_id", "group_id", "pcm_sha256"])
+def test_whoever_stands_in_two_splits_is_found(tmp_path: Path, kept: str) -> None:
+    """Half of the people were in train and test of one manifest, and nobody was warned."""
+    predictions, path = in_train_and_test(tmp_path, kept)
+    table = join(predictions, Manifest.open(path))
+    for rows, n in ((table.frame, 8), (only(table, ["split=test"]).frame, 6)):
+        assert list(np.flatnonzero(straddling(rows, None))) == list(range(n))
+
+
+def test_whoever_stands_in_two_splits_is_a_leak(tmp_path: Path) -> None:
+    predictions, path = in_train_and_test(tmp_path / "in", "subject_id")
+    event = np.where(np.arange(N) % 2, "cough", "speech")
+    pd.read_csv(path).assign(event=event).to_csv(path, index=False)
+    arguments = ["evaluate", str(predictions), str(path), "-o", str(tmp_path / "out")]
+    told = CliRunner().invoke(app, [*arguments, "--where", "split=test"])
     assert told.exit_code == 0, told.stderr
-    metrics = json.loads((tmp_path / "out" / METRICS).read_text())
-    condition = metrics["conditions"]["covid19"]
+    metrics, *texts = ((tmp_path / "out" / name).read_text() for name in (METRICS, PAGE, SUMMARY))
+    condition, gate = json.loads(metrics)["conditions"]["covid19"], json.loads(metrics)["gate"]
     assert condition["verdict"]["level"] == "leak"
-    assert len(condition["in_two_splits"]) == (2 if kept == "subject_id" else 4)
-    assert metrics["gate"]["n_in_two_splits"] == (6 if where else 8)
-    assert metrics["gate"]["red"] == metrics["gate"]["words"][:1]
-    assert f"<strong>{metrics['gate']['red'][0]}" in (tmp_path / "out" / PAGE).read_text()
-    assert f"**{metrics['gate']['red'][0]}**" in (tmp_path / "out" / SUMMARY).read_text()
+    assert condition["in_two_splits"] == ["a0", "a1"]
+    assert gate["n_in_two_splits"] == 6
+    assert gate["red"] == gate["words"][:1]
+    assert f"<strong>{gate['red'][0]}" in texts[0]
+    assert f"**{gate['red'][0]}**" in texts[1]
 
 
 def test_splits_that_share_nobody_are_clean(tmp_path: Path) -> None:
