@@ -51,7 +51,7 @@ def in_two_splits(manifested: pd.DataFrame) -> npt.NDArray[np.bool_]:
     for column in KEPT_TOGETHER if splits.nunique() > 1 else ():
         if column in manifested:
             found |= splits.groupby(_known(manifested[column])).transform("nunique").gt(1).to_numpy()
-    return found & splits.notna().to_numpy()
+    return np.asarray(found & splits.notna().to_numpy())
 
 
 def _known(column: pd.Series) -> pd.Series:
