@@ -24,6 +24,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cough import errors, store
+from cough.words import is_yes, said
 
 FILE = "recordings.csv"
 UNKNOWN = "unknown"
@@ -288,12 +289,13 @@ class Manifest:
 
 
 def recording_of(line: dict[str, str]) -> Recording:
-    """The facts in a line; blank cells are what nobody said."""
+    """The facts in a line; blank cells are what nobody said, and a name or a hash may say so in words."""
     values: dict[str, Any] = {
         name: line[name] for name in Recording.model_fields if line.get(name) not in (None, "")
     }
-    if line.get("group_id") and values.get("subject_id", UNKNOWN) == UNKNOWN:
-        values["subject_id"] = line["group_id"]
+    # As a name, "n/a" would be one person behind everybody whom nobody knows.
+    values["subject_id"] = said(line.get("subject_id")) or said(line.get("group_id")) or UNKNOWN
+    values["pcm_sha256"] = said(line.get("pcm_sha256")) or None
     if line.get("fold"):
         values.setdefault("split", line["fold"])
     return Recording.model_validate(values)
@@ -307,7 +309,7 @@ def _labels(line: dict[str, str]) -> Iterator[Label]:
                 name=name,
                 value=line[value],
                 evidence=(line.get(evidence) or "") if evidence else "",
-                conflict=bool(conflict) and line.get(conflict or "") == "1",
+                conflict=conflict is not None and is_yes(line.get(conflict)),
             )
 
 

@@ -25,6 +25,7 @@ from cough.encoder import Encoder
 from cough.gate import CoughEvent
 from cough.manifest import SURPLUS, UNKNOWN, Manifest, Recording, recording_of
 from cough.predictions import fetch
+from cough.words import is_yes, said
 
 DURATION_TOLERANCE_S = 0.02
 MAX_AGE_YEARS = 120
@@ -136,8 +137,9 @@ def _kept_together(line: dict[str, str], recording: Recording) -> Iterator[tuple
     """What must be in one split with all of its name: the person, and the group where it is another."""
     if recording.split and recording.subject_id != UNKNOWN:
         yield "subject", recording.subject_id
-    if recording.split and line.get("group_id") not in (None, "", recording.subject_id):
-        yield "group", line["group_id"]
+    group = said(line.get("group_id"))
+    if recording.split and group not in ("", recording.subject_id):
+        yield "group", group
 
 
 def check_fix(manifest: Manifest, target: Path) -> None:
@@ -250,7 +252,7 @@ def _listen(
     event = CoughEvent(start_s=max(0.0, centre_s - 0.5), end_s=centre_s + 0.5, score=0.0)
     begin = round(event.start_s * SAMPLE_RATE_HZ)
     piece = waveform.samples[begin : begin + SAMPLE_RATE_HZ]
-    status = "" if line.get("label_conflict") == "1" else line.get("covid_status", "")
+    status = "" if is_yes(line.get("label_conflict")) else line.get("covid_status", "")
     embedding = encoder.embed(waveform.samples, [event])[0]
     label = (line.get("event", ""), status)
     heard = _Heard(number, recording, label, sha256, embedding, piece.astype(np.float16))

@@ -27,7 +27,7 @@ Output = Annotated[
 Compare = Annotated[Path | None, typer.Option("--compare", help="Predictions of another model, same rows.")]
 Where = Annotated[
     list[str] | None,
-    typer.Option("--where", help="COLUMN=VALUE of the manifest; only these rows. Repeatable."),
+    typer.Option("--where", help="COLUMN=VALUE of the manifest; only these rows, all of them. Repeatable."),
 ]
 Label = Annotated[
     list[str] | None,
@@ -50,7 +50,8 @@ Trained = Annotated[
     Path | None,
     typer.Option(
         "--trained-on",
-        help="Manifest the score was trained on: subjects and sounds (pcm_sha256) in both are a leak.",
+        help="Manifest the score was trained on: subjects and sounds (pcm_sha256) in both are a leak; by "
+        "default those that stand in two splits (or folds) of the manifest.",
     ),
 ]
 TrainedWhere = Annotated[
@@ -132,13 +133,14 @@ def evaluate(
         return
     if metrics["gate"]:
         common.emit(f"gate: {' '.join(metrics['gate']['words'])}")
+    else:
+        common.emit(f"gate: not judged. {metrics['no_gate']}")
     for name, condition in metrics["conditions"].items():
-        if condition["judged"]:
-            common.emit(f"{name}: {condition['verdict']['headline']}")
-            for sentence in condition["verdict"]["sentences"]:
-                common.emit(f"  {sentence}")
-        else:
-            common.emit(f"{name}: too few labelled recordings to judge")
+        judged = condition["judged"]
+        headline = condition["verdict"]["headline"] if judged else "too few labelled recordings to judge"
+        common.emit(f"{name}: {headline}")
+        for sentence in condition["verdict"]["sentences"]:
+            common.emit(f"  {sentence}")
     for name in metrics["unlabelled_conditions"]:
         common.emit(f"{name}: not judged, the manifest has no label for it (--label {name}=COLUMN)")
     common.emit(f"written to {output}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cough.evaluation.verdict import MISSING, TOGETHER
 
-OURS = ("subject", "split")
+OURS = ("subject", "split", "pcm_sha256", "in_two_splits")
 """Made of the manifest: predictions may not bring their own."""
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cough import errors
 from cough.evaluation.choices import Where
-from cough.evaluation.table import NOBODY
+from cough.evaluation.people import NOBODY
 from cough.manifest import UNKNOWN, Manifest
 
 
@@ -90,4 +90,17 @@ def met(rows: pd.DataFrame, known: Known | None) -> npt.NDArray[np.bool_]:
 
 def leaks(rows: pd.DataFrame, known: Known | None) -> list[str]:
     """Subjects of the rows that the training knew."""
-    return sorted(set(map(str, rows.loc[met(rows, known), "subject"])))
+    return subjects_of(rows, met(rows, known))
+
+
+def straddling(rows: pd.DataFrame, known: Known | None) -> npt.NDArray[np.bool_]:
+    """(n,) which of these rows another split of their own manifest knows (``people.in_two_splits``).
+
+    Where nobody tells what was trained on, it may be any split but the one that is judged.
+    """
+    return rows["in_two_splits"].to_numpy(bool) if known is None else np.zeros(len(rows), bool)
+
+
+def subjects_of(rows: pd.DataFrame, which: npt.NDArray[np.bool_]) -> list[str]:
+    """The names behind some of the rows."""
+    return sorted(set(map(str, rows.loc[which, "subject"])))

@@ -1,7 +1,7 @@
 """The figures of one evaluation: the gate, every condition, and what needs no cough beside them.
 
-Intervals resample subjects (95 %, percentile). p-values of increments are Holm's over all
-comparators of a condition. Everything here is plain data: what ``metrics.json`` holds.
+Intervals resample subjects (95 %, percentile), those who share a sound together. p-values of increments are
+Holm's over all comparators of a condition. Everything here is plain data: what ``metrics.json`` holds.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import pandas as pd
 from cough import errors
 from cough.evaluation import matching
 from cough.evaluation.comparators import Comparator, comparators, matchable, subject_folds
-from cough.evaluation.leaks import Known, leaks, looked_for, met
+from cough.evaluation.leaks import Known, leaks, looked_for, met, straddling, subjects_of
 from cough.evaluation.metrics import auprc, auroc, expected_calibration_error, holm, precision_recall
 from cough.evaluation.parts import splits, subgroups
+from cough.evaluation.people import NOBODY, clusters
 from cough.evaluation.resampling import (
     MIN_A_CLASS,
     RESAMPLES,
@@ -30,9 +31,19 @@ from cough.evaluation.resampling import (
     intervals,
     rates,
 )
+from cough.evaluation.shortcuts import shortcuts
 from cough.evaluation.sound import roc, sound
-from cough.evaluation.table import NO_EVENT, NOBODY, Table, chosen_groups, features, is_constant
-from cough.evaluation.verdict import gate_in_words, judge, not_judged
+from cough.evaluation.table import (
+    COUGHS,
+    NO_EVENT,
+    NO_PREDICTION,
+    Table,
+    chosen_groups,
+    events,
+    features,
+    is_constant,
+)
+from cough.evaluation.verdict import gate_in_red, gate_in_words, judge, not_judged, why_no_auroc, why_no_gate
 
 Float: TypeAlias = npt.NDArray[np.float64]
 Tick: TypeAlias = Callable[[str], None]
@@ -74,6 +85,7 @@ def evaluate(
             raise errors.PredictionsInvalid("The other predictions have none of these recordings.")
     _check_varies(frame, match_on)
     tick("gate")
+    gate = _gate(frame, other, trained_on)
     return {
         "format": 1,
         "bundle_ids": sorted(set(frame["bundle_id"].dropna())) if "bundle_id" in frame else [],
@@ -84,19 +96,10 @@ def evaluate(
         "n_unknown_subjects": int(frame["subject"].str.startswith(NOBODY).sum()),
         "errors": {str(k): int(v) for k, v in frame["error_code"].value_counts().items()},
         "outcomes": {str(k): int(v) for k, v in frame["outcome"].value_counts().items()},
-        "gate": _gate(frame, other, trained_on),
+        "gate": gate if isinstance(gate, dict) else None,
+        "no_gate": None if isinstance(gate, dict) else gate,
         "conditions": {
-            name: _condition(
-                # The label itself may not stand beside the sound as something that needs no cough.
-                frame if column == f"label_{name}" else frame.drop(columns=column),
-                name,
-                column,
-                trained_on,
-                other,
-                match_on,
-                tick,
-            )
-            for name, column in table.conditions.items()
+            name: _condition(table, name, trained_on, other, match_on, tick) for name in table.conditions
         },
         "unlabelled_conditions": list(table.unlabelled),
         "seed": SEED,
@@ -112,27 +115,35 @@ def _check_varies(rows: pd.DataFrame, match_on: tuple[str, ...]) -> None:
             )
 
 
-def _gate(frame: pd.DataFrame, other: pd.DataFrame | None, trained_on: Known | None) -> dict[str, Any] | None:
-    if "event" not in frame:
-        return None
-    events = frame["event"].fillna("").astype(str)
-    rows = frame[~events.isin(NO_EVENT) & frame["error_code"].isna() & frame["cough_score"].notna()]
-    y = (rows["event"] == "cough").to_numpy(float)
-    if not len(y) or y.min() == y.max():
-        return None
-    s, who = rows["cough_score"].to_numpy(float), rows["subject"].to_numpy()
+def _gate(frame: pd.DataFrame, other: pd.DataFrame | None, trained_on: Known | None) -> dict[str, Any] | str:
+    """The gate's part, or why there is none; no AUROC, and why not, where only one of both kinds is here."""
+    frame = frame.assign(event=events(frame))
+    known = frame[~frame["event"].isin(NO_EVENT)]
+    labels = (known["event"] == "cough").to_numpy(float)
+    scores = known["cough_score"].where(known["error_code"].isna()).to_numpy(float)
+    measured = np.isfinite(scores)
+    rows, y, s = known[measured], labels[measured], scores[measured]
+    if not len(y):
+        return why_no_gate(len(known))
+    both = 0 < y.sum() < len(y)
+    who = clusters(rows)
     head: dict[str, Any] = {
         "n_cough": int(y.sum()),
         "n_other": int((1 - y).sum()),
+        "n_labelled": len(known),
+        "n_without_prediction": int(known["error_code"].eq(NO_PREDICTION).sum()),
+        "not_measured": _turned_away(labels, scores),
         "n_in_training": _n_met(rows, trained_on),
+        "n_in_two_splits": int(straddling(rows, trained_on).sum()),
         "auroc": auroc_interval(y, s, who),
+        "no_auroc": None,
         "auprc": None,
         "expected_calibration_error": None,
         **_gate_rates(rows, y, s, who),
-        "subgroups": subgroups(rows, y, s, who),
-        "curve": roc(y, s),
-        "precision_recall": precision_recall(y, s),
-        "compared": None if other is None else _compared(y, s, rows, other, "cough_score", who),
+        "subgroups": subgroups(rows, y, s, who) if both else [],
+        "curve": roc(y, s) if both else [],
+        "precision_recall": precision_recall(y, s) if both else [],
+        "compared": None if other is None else _compared(known, labels, scores, other, "cough_score"),
         "comparators": [],
     }
     if head["auroc"]:
@@ -146,10 +157,13 @@ def _gate(frame: pd.DataFrame, other: pd.DataFrame | None, trained_on: Known | N
         folds = subject_folds(y, who, seed=SEED)
         found = list(comparators(rows, y, folds, seed=SEED, names=BESIDE_GATE))
         head["comparators"] = _beside(y, s, who, found)
+    else:
+        head["no_auroc"] = why_no_auroc(head)
     missing = [name for name in BESIDE_GATE if features(rows, name) is None]
     head["constant"] = [n for n in missing if is_constant(rows, n)]
     head["absent"] = [n for n in missing if n not in head["constant"]]
-    return {**head, "words": gate_in_words(head)}
+    head["red"] = gate_in_red(head)
+    return {**head, "words": (*head["red"], *gate_in_words(head))}
 
 
 def _gate_rates(rows: pd.DataFrame, y: Float, s: Float, who: npt.NDArray[Any]) -> dict[str, Any]:
@@ -189,24 +203,21 @@ def _n_met(rows: pd.DataFrame, trained_on: Known | None) -> int | None:
     return int(met(rows, trained_on).sum()) if looked.people or looked.sounds else None
 
 
-def _compared(
-    y: Float, s: Float, rows: pd.DataFrame, other: pd.DataFrame, column: str, who: npt.NDArray[Any]
-) -> dict[str, Any]:
-    """The other model on the same rows, and how many of them it was trained on."""
-    theirs = rows[["recording_id"]].merge(other, how="left", on="recording_id")
-    known = theirs["in_training"] if "in_training" in theirs else pd.Series(dtype=object)
+def _compared(labelled: pd.DataFrame, y: Float, s: Float, other: pd.DataFrame, column: str) -> dict[str, Any]:
+    """The other model on the same rows, how many of them it was trained on, and whom it did not measure.
+
+    Parameters
+    ----------
+    y, s : (n,) label and this model's figure of each labelled row; NaN where it has none
+    """
+    theirs = labelled[["recording_id"]].merge(other, how="left", on="recording_id")
+    figures = theirs[column].to_numpy(float) if column in theirs else np.full(len(y), np.nan)
+    known = theirs.loc[np.isfinite(s), "in_training"] if "in_training" in theirs else pd.Series(dtype=object)
     return {
-        **compare(y, s, _theirs(rows, other, column), who),
+        **compare(y, s, figures, clusters(labelled)),
         "n_in_training": int(known.eq(True).sum()) if known.notna().any() else None,
+        "not_measured": _turned_away(y, figures),
     }
-
-
-def _theirs(rows: pd.DataFrame, other: pd.DataFrame, column: str) -> Float:
-    """The other model's figures in the order of these rows; NaN where it has none."""
-    if column not in other:
-        return np.full(len(rows), np.nan)
-    joined = rows[["recording_id"]].merge(other, how="left", on="recording_id")
-    return np.asarray(joined[column], float)
 
 
 def _mean(values: Float) -> float | None:
@@ -214,23 +225,29 @@ def _mean(values: Float) -> float | None:
 
 
 def _condition(
-    frame: pd.DataFrame,
+    table: Table,
     name: str,
-    column: str,
     trained_on: Known | None,
     other: pd.DataFrame | None,
     match_on: tuple[str, ...],
     tick: Tick,
 ) -> dict[str, Any]:
-    labelled = frame[frame[f"label_{name}"].notna()]
-    rows = labelled[labelled[f"{name}_probability"].notna()].reset_index(drop=True)
-    y = rows[f"label_{name}"].to_numpy(float)
-    who = rows["subject"].to_numpy()
+    column = table.conditions[name]
+    # The label itself may not stand beside the sound as something that needs no cough.
+    frame = table.frame if column == f"label_{name}" else table.frame.drop(columns=column)
+    known = frame[frame[f"label_{name}"].notna()]
+    labelled = known[events(known).isin(COUGHS)]
+    labels, probabilities = (labelled[c].to_numpy(float) for c in (f"label_{name}", f"{name}_probability"))
+    measured = np.isfinite(probabilities)
+    rows, y, p = labelled[measured].reset_index(drop=True), labels[measured], probabilities[measured]
+    who = clusters(rows)
     head: dict[str, Any] = {
         "label_column": column,
+        "n_other_sounds": len(known) - len(labelled),
         "n_labelled": len(labelled),
         "n_measured": len(rows),
-        "not_measured": _turned_away(labelled, name),
+        "n_without_prediction": int(labelled["error_code"].eq(NO_PREDICTION).sum()),
+        "not_measured": _turned_away(labels, probabilities),
         "n_positive": int(y.sum()),
         "n_negative": int((1 - y).sum()),
         "n_subjects_positive": len(set(who[y == 1])),
@@ -238,8 +255,7 @@ def _condition(
         "n_unknown_subjects": int(rows["subject"].str.startswith(NOBODY).sum()),
     }
     if min(head["n_subjects_positive"], head["n_subjects_negative"]) < MIN_A_CLASS:
-        return {**head, "judged": False, "verdict": not_judged().model_dump(mode="json")}
-    p = rows[f"{name}_probability"].to_numpy(float)
+        return {**head, "judged": False, "verdict": not_judged(head).model_dump(mode="json")}
     folds = subject_folds(y, who, seed=SEED)
     tick(f"{name}: comparators")
     found = list(comparators(rows, y, folds, seed=SEED))
@@ -252,7 +268,9 @@ def _condition(
             {**beside, **adds}
             for beside, adds in zip(_beside(y, p, who, found), _increments(y, p, who, found), strict=True)
         ],
+        "not_beside": shortcuts(rows, table.stated, y, who, folds),
         "leaks": leaks(rows, trained_on),
+        "in_two_splits": subjects_of(rows, straddling(rows, trained_on)),
         "leaks_looked_for": asdict(looked_for(rows, trained_on)),
     }
     missing = [n for n in matchable(rows) if n not in {c.name for c in found}]
@@ -266,24 +284,27 @@ def _condition(
     body["splits"] = splits(rows, y, p, who)
     body["subgroups"] = subgroups(rows, y, p, who)
     if other is not None:
-        body["compared"] = _compared(y, p, rows, other, f"{name}_probability", who)
+        body["compared"] = _compared(labelled, labels, probabilities, other, f"{name}_probability")
     else:
         body["compared"] = None
     body["verdict"] = judge(body).model_dump(mode="json")
     return body
 
 
-def _turned_away(labelled: pd.DataFrame, name: str) -> dict[str, float | bool | None]:
-    """Share without a measurement, by label: where they differ, or are large, so may who is left."""
-    missing = labelled[f"{name}_probability"].isna().to_numpy(float)
-    y = labelled[f"label_{name}"].to_numpy(float)
+def _turned_away(y: Float, s: Float) -> dict[str, float | bool | None]:
+    """Share without a measurement, by label: where they differ, or are large, so may who is left.
+
+    Parameters
+    ----------
+    y, s : (n,) label and figure of each labelled row; NaN where nothing was measured
+    """
+    missing = (~np.isfinite(s)).astype(float)
     parts = [missing[y == k] for k in (1, 0)]
     shares = [_mean(part) for part in parts]
-    selects = False
+    selects = any(share is not None and share > MUCH_MISSING for share in shares)
     if shares[0] is not None and shares[1] is not None:
         error = np.sqrt(sum(part.var() / len(part) for part in parts))
-        differ = abs(shares[0] - shares[1]) > max(MUCH_MISSING / 4, 1.96 * error)
-        selects = bool(differ or max(shares[0], shares[1]) > MUCH_MISSING)
+        selects |= bool(abs(shares[0] - shares[1]) > max(MUCH_MISSING / 4, 1.96 * error))
     return {"positive": shares[0], "negative": shares[1], "selects": selects}
 
 

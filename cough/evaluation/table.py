@@ -14,13 +14,17 @@ from cough import errors
 from cough.bundle import ABSTAIN
 from cough.evaluation.baselines import LEVEL_STATISTICS
 from cough.evaluation.choices import OURS, Beside, LabelColumn, Where
-from cough.manifest import LABELS, UNKNOWN, Manifest
+from cough.evaluation.people import in_two_splits, subject_of
+from cough.manifest import LABELS, Manifest
+from cough.words import YES, is_yes, said
 
-POSITIVE = frozenset({"positive", "1", "1.0", "true", "yes"})
+POSITIVE = YES | {"positive"}
 NEGATIVE = frozenset({"negative", "0", "0.0", "false", "no", "healthy"})
 """Words that need no list of classes."""
 NO_EVENT = frozenset({"", "unlabelled", "room_impulse_response"})
 """Events of rows that the gate cannot be judged by."""
+COUGHS = frozenset({"", "cough", "unlabelled"})
+"""Events of rows that a condition is judged by: a vowel that the same person held is none."""
 SYMPTOMS = (
     *("fever", "cough_symptom", "sore_throat", "st", "fatigue", "ftg", "loss_of_smell", "muscle_pain", "mp"),
     *("diarrhoea", "bd", "breathing_difficulty", "cold", "asthma", "cld", "fever_muscle_pain"),
@@ -29,7 +33,7 @@ SYMPTOMS = (
 )
 SYMPTOM_PREFIXES = ("symptom_", "respiratory_condition_")
 """Begin the columns of a corpus that has one for each answer (UK COVID-19)."""
-TICKS = frozenset({"true", "yes", "y", "1", "1.0", "x"})
+TICKS = YES | {"y", "x"}
 """What a form writes for a box that was ticked; one that was not may stay blank."""
 LEVELS = tuple(f"level_{name}" for name in LEVEL_STATISTICS)
 DATES = ("date", "datetime", "record_date", "submission_date")
@@ -47,32 +51,37 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "device and channel": (
         *("channel", "device", "codec", "container", "source_rate_hz", "band", "quality_bandwidth_hz"),
-        *("codec_stated", "container_stated", "source_rate_hz_stated", "band_stated"),
     ),
     "source": ("source", "recruitment_source"),
 }
-"""What may tell a label without any cough: name -> the columns it may stand in."""
+"""What may tell a label without any cough: name -> the columns it may stand in, ``STATED`` or not."""
 CHOSEN = "chosen:"
 """Begins the copy of a column that the caller put into a group: ``chosen:<group>:<column>``."""
 MOSTLY = 0.5
 """Share of a column's words that are numbers, or dates, from which on it is a column of such."""
+NO_PREDICTION = "no_prediction"
+"""Error code of a row that the predictions leave out."""
 STATED = "_stated"
-"""Ends the name of a manifest's column where the predictions have one of that name, too."""
-NOBODY = "recording:"
-"""Begins the stand-in for a subject whom nobody knows: the recording's group, or the recording itself."""
+"""Ends the name of a manifest's column where the predictions have one of that name, too; twice where the
+manifest has one of that name itself."""
+ENORMOUS = 1e30
+"""No number of a person or a place; the forest, which counts in single precision, takes none much larger."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of a manifest for which there is a prediction."""
+    """The rows of a manifest, and what was predicted for them."""
 
     frame: pd.DataFrame
-    """``subject``, ``event``, predictions, every manifest column; for each condition ``label_<condition>``
-    and ``said_<condition>``, the answer: 0 (of the first class), 1 (of another) or NaN (nothing said)."""
+    """``subject``, ``in_two_splits``, predictions, every manifest column; for each condition
+    ``label_<condition>`` and ``said_<condition>``, the answer: 0 (of the first class), 1 (of another) or NaN.
+    A row without a prediction has failed: its ``error_code`` is ``NO_PREDICTION``."""
     conditions: dict[str, str]
     """Those of the predictions that the manifest has a label for -> its column."""
     unlabelled: tuple[str, ...]
     """Those that it has none for."""
+    stated: dict[str, str]
+    """Columns of the manifest, labels left out -> what they are called in ``frame``."""
     manifest_sha256: str
     n_manifest: int
 
@@ -84,7 +93,7 @@ def join(
     labels: Iterable[LabelColumn] = (),
     beside: Iterable[Beside] = (),
 ) -> Table:
-    """Join by ``recording_id``.
+    """Join by ``recording_id``: every row of the manifest, in its order, and no prediction of others.
 
     Parameters
     ----------
@@ -105,19 +114,18 @@ def join(
     lines = []
     for row in manifest.rows():
         facts = row.recording
-        subject = facts.recording_id if facts.subject_id == UNKNOWN else facts.subject_id
-        if row.columns.get("subject_id", UNKNOWN) in (UNKNOWN, ""):  # a group is no person
-            subject = NOBODY + subject
-        lines.append({**row.columns, "subject": subject, "split": facts.split})
+        ours = {"subject": subject_of(row), "split": facts.split, "pcm_sha256": facts.pcm_sha256 or ""}
+        lines.append({**row.columns, **ours})
     manifested = pd.DataFrame(lines)
     if manifested.empty:
         raise errors.ManifestInvalid("The manifest names no recording.")
     if manifested["recording_id"].duplicated().any():
         raise errors.ManifestInvalid("The manifest names a recording twice: run cough data validate.")
-    # By the whole manifest: whether a box was ever answered with "no" must not depend on who was measured.
+    # By the whole manifest: whether a box was ever answered with "no" must not depend on who was measured,
+    # nor whether somebody also stands elsewhere on which rows are chosen.
     if own := [c for c in manifested if c.startswith(CHOSEN)]:
         raise errors.ManifestInvalid(f"The manifest has a column {own[0]}: such names are kept for --beside.")
-    manifested = answers(manifested)
+    manifested = answers(manifested).assign(in_two_splits=in_two_splits(manifested))
     found: dict[str, LabelColumn] = {}
     for name in conditions:
         label = told.get(name) or LabelColumn(name, LABELS[name][0] if name in LABELS else f"{name}_status")
@@ -127,22 +135,41 @@ def join(
     labelled = {
         f"label_{name}": _labels(manifested, label, must=name in told) for name, label in found.items()
     }
-    ours = {"date_days", *(f"{kind}_{name}" for kind in ("label", "said") for name in conditions)}
-    manifested = manifested.drop(columns=[c for c in manifested if c in ours]).assign(**labelled)
+    computed = {"date_days", *(f"{kind}_{name}" for kind in ("label", "said") for name in conditions)}
+    manifested = manifested.drop(columns=[c for c in manifested if c in computed]).assign(**labelled)
     frame = frame.assign(**{f"said_{name}": _said(frame, label) for name, label in found.items()})
-    both = [c for c in manifested if c in frame and c != "recording_id"]
-    manifested = manifested.rename(columns={c: f"{c}{STATED}" for c in both})
-    joined = frame.merge(manifested, on="recording_id", how="inner", validate="one_to_one")
-    if joined.empty:
+    names = _set_apart(manifested, frame)
+    joined = frame.merge(
+        manifested.rename(columns=names), on="recording_id", how="right", validate="one_to_one"
+    )
+    predicted = joined["recording_id"].isin(frame["recording_id"])
+    if not predicted.any():
         raise errors.PredictionsInvalid("The predictions and the manifest have no recording in common.")
+    # Whoever leaves failures out of a table would be judged by the rest.
+    joined["error_code"] = joined["error_code"].astype(object).where(predicted, NO_PREDICTION)
     _dates(joined)
     _ages(joined)
     for name in ("age", "latitude", "longitude", "reported_cough_dur"):
         if name in joined:
-            joined[name] = pd.to_numeric(joined[name], errors="coerce")
+            joined[name] = _numbers(joined[name])
     unlabelled = tuple(c for c in conditions if c not in found)
-    columns = {name: label.column for name, label in found.items()}
-    return Table(joined, columns, unlabelled, manifest.sha256(), len(manifested))
+    columns = {name: names.get(label.column, label.column) for name, label in found.items()}
+    labels_too = computed | {label.column for label in found.values()}
+    stated = {name: names.get(name, name) for name in manifest.header() if name not in labels_too}
+    return Table(joined, columns, unlabelled, stated, manifest.sha256(), len(manifested))
+
+
+def _set_apart(manifested: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, str]:
+    """New names of the manifest's columns that the predictions have, too: none is lost, and none is twice."""
+    names: dict[str, str] = {}
+    taken = {*predictions, *manifested}
+    for column in manifested:
+        if column != "recording_id" and column in predictions:
+            names[column] = f"{column}{STATED}"
+            while names[column] in taken:
+                names[column] += STATED
+            taken.add(names[column])
+    return names
 
 
 def _told(labels: Iterable[LabelColumn], conditions: list[str], manifest: Manifest) -> dict[str, LabelColumn]:
@@ -182,11 +209,17 @@ def _chosen(manifested: pd.DataFrame, beside: Iterable[Beside], labels: set[str]
 
 def _measures(words: pd.Series) -> pd.Series | None:
     """A column's words as numbers, or days; NaN for others. None where they are mostly something else."""
-    numbers = pd.to_numeric(words, errors="coerce").astype(float).replace([np.inf, -np.inf], np.nan)
+    numbers = _numbers(words)
     if numbers.notna().sum() >= MOSTLY * words.notna().sum():
         return numbers
     days = _days(words)
     return days if days.notna().sum() >= MOSTLY * words.notna().sum() else None
+
+
+def _numbers(words: pd.Series) -> pd.Series:
+    """As numbers; NaN where a word is none, or an infinite or enormous one."""
+    numbers = pd.to_numeric(words, errors="coerce").astype(float)
+    return numbers.where(numbers.abs() < ENORMOUS)
 
 
 def _days(words: pd.Series) -> pd.Series:
@@ -211,7 +244,7 @@ def _labels(manifested: pd.DataFrame, label: LabelColumn, *, must: bool) -> pd.S
             f"say --label {label.condition}={label.column}:WITHOUT,WITH."
         )
     if "label_conflict" in manifested:
-        binary[manifested["label_conflict"].isin(["1", "1.0"])] = np.nan
+        binary[manifested["label_conflict"].map(is_yes)] = np.nan
     return binary
 
 
@@ -309,7 +342,8 @@ def columns_of(frame: pd.DataFrame, group: str) -> list[str]:
         return [c for c in LEVELS if c in frame]
     more = [c for c in frame if c.startswith(SYMPTOM_PREFIXES)] if group == "symptoms" else []
     chosen = [c for c in frame if c.startswith(f"{CHOSEN}{group}:")]
-    return [*(c for c in GROUPS.get(group, ()) if c in frame), *more, *chosen]
+    names = [f"{c}{STATED * times}" for times in range(3) for c in GROUPS.get(group, ())]
+    return [*(c for c in names if c in frame), *more, *chosen]
 
 
 def chosen_groups(frame: pd.DataFrame) -> tuple[str, ...]:
@@ -333,6 +367,13 @@ def answers(frame: pd.DataFrame) -> pd.DataFrame:
         if boxes.any():
             frame[name] = frame[name].astype(object).where(~boxes, np.where(ticked, "True", "False"))
     return frame
+
+
+def events(frame: pd.DataFrame) -> pd.Series:
+    """What each recording holds, as one word in lower case; empty where nobody said."""
+    if "event" not in frame:
+        return pd.Series("", frame.index)
+    return frame["event"].astype(str).map(said).str.lower()
 
 
 def features(frame: pd.DataFrame, group: str) -> pd.DataFrame | None:

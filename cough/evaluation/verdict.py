@@ -2,14 +2,15 @@
 
 The rules, in this order; the first that applies decides the level:
 
-1. ``leak``: the score's training shares subjects or sounds with these rows.
+1. ``leak``: the score's training shares subjects or sounds with these rows, or, where nobody tells what was
+   trained on, another split of their manifest shares subjects, groups or sounds with them.
 2. ``too_few``: fewer than ``MIN_SUBJECTS`` subjects in a class.
 3. ``no_signal``: the interval of the audio score's AUROC reaches 0.5.
 4. ``not_compared``: no comparator could be tried, or not the levels of the recordings.
 5. ``not_beyond``: against some comparator the interval of the difference reaches 0, or against all of
    them together ``FIT``; or matched on the confounders the interval reaches 0.5, or no method gives pairs
    enough, or none that are alike in some confounder (``UNBALANCED``); or so many were not measured, or of
-   one class so many more, that who is left may tell.
+   one class so many more, that who is left may tell. What the predictions leave out was not measured.
 6. ``subjects_unknown``: of more than ``UNKNOWN_SHARE`` of the recordings nobody knows who is heard, so that
    intervals may be too narrow by any factor.
 7. ``beyond_comparators``: none of these. It still says nothing about comparators that are absent.
@@ -17,6 +18,7 @@ The rules, in this order; the first that applies decides the level:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
@@ -36,6 +38,9 @@ TOGETHER = "all of these together"
 FIT = 0.05
 """By how much AUROC the sound has to beat that one: fitted to other people, a dozen columns lose to a score
 that needed no fit (0.02 to 0.03 to the very sum of two of them, 400 people)."""
+
+AT_MOST = 8
+"""Columns named that might have stood beside the sound."""
 
 Level: TypeAlias = Literal[
     "too_few",
@@ -68,6 +73,8 @@ HEADLINE: dict[Level, str] = {
     "be a few people.",
     "beyond_comparators": "On these data the sound tells more than each comparator that could be tried.",
 }
+IN_TWO_SPLITS = "Some of these people or sounds stand in another split, too: nothing follows from the score."
+"""Instead, where nothing else tells of a leak."""
 
 
 def judge(condition: dict[str, Any]) -> Verdict:
@@ -100,10 +107,11 @@ def judge(condition: dict[str, Any]) -> Verdict:
             "the recordings are is not known."
         )
     away = condition["not_measured"]
+    sentences += _left_out(condition)
     if away["selects"]:
         sentences.append(
-            f"Not measured were {away['positive']:.0%} of the positive and {away['negative']:.0%} of the "
-            "negative: who is left may tell the label, not the sound."
+            f"Not measured were {_shares(away, 'positive', 'negative')}: who is left may tell the label, not "
+            "the sound."
         )
     unknown = condition["n_unknown_subjects"] / max(1, condition["n_measured"])
     if unknown > UNKNOWN_SHARE:
@@ -118,6 +126,13 @@ def judge(condition: dict[str, Any]) -> Verdict:
     shortcuts = [c["name"] for c in condition["comparators"] if c["auroc"]["low"] > CHANCE]
     if shortcuts:
         sentences.append(f"The label can be told from {_and(shortcuts)}: each is a shortcut for any model.")
+    if others := condition["not_beside"]:
+        named = _and([f"{one['column']} ({one['auroc']['value']:.2f})" for one in others[:AT_MOST]])
+        more = f" and {len(others) - AT_MOST} more" if len(others) > AT_MOST else ""
+        sentences.append(
+            f"Not set beside the sound, though the label can be told from each alone: {named}{more}. What is "
+            "no word for the label itself belongs there (--beside NAME=COLUMN)."
+        )
     unmatched = []
     alike = {b["name"]: False for matched in condition["matched"] for b in matched["balance"]}
     for matched in condition["matched"]:
@@ -150,7 +165,13 @@ def judge(condition: dict[str, Any]) -> Verdict:
         sentences.append(f"The same for every recording here: {_and(condition['constant'])}.")
     if condition["leaks"]:
         sentences.append(f"{len(condition['leaks'])} subjects stand in the training of this score.")
-    elif not condition["leaks_looked_for"]["people"]:
+    if doubled := len(condition["in_two_splits"]):
+        sentences.append(
+            f"{doubled} subjects, or groups or sounds of theirs, stand in another split of the manifest, "
+            "too: a score trained on that split has heard them. If none was, say on what it was "
+            "(--trained-on)."
+        )
+    if not condition["leaks"] and not condition["leaks_looked_for"]["people"]:
         sentences.append(
             "Whether the score was trained on any of these people is not known"
             + ("; on these files it was not." if condition["leaks_looked_for"]["sounds"] else ".")
@@ -161,10 +182,13 @@ def judge(condition: dict[str, Any]) -> Verdict:
             f"The other model was trained on {compared['n_in_training']} of these recordings: its figures "
             "here are too good."
         )
+    if compared and compared["not_measured"]["selects"]:
+        missed = _shares(compared["not_measured"], "positive", "negative")
+        sentences.append(f"The other model did not measure {missed}: on the rest it may look too good.")
     if condition["matched"] and not any(matched["auroc"] for matched in condition["matched"]):
         unmatched.append("every method")
     level: Level = "beyond_comparators"
-    if condition["leaks"]:
+    if condition["leaks"] or condition["in_two_splits"]:
         level = "leak"
     elif few:
         level = "too_few"
@@ -178,25 +202,67 @@ def judge(condition: dict[str, Any]) -> Verdict:
             sentences.append(f"Beside {_and(adds)} the sound does add something (likelihood ratio).")
     elif unknown > UNKNOWN_SHARE:
         level = "subjects_unknown"
-    return Verdict(level=level, headline=HEADLINE[level], sentences=tuple(sentences))
+    headline = IN_TWO_SPLITS if level == "leak" and not condition["leaks"] else HEADLINE[level]
+    return Verdict(level=level, headline=headline, sentences=tuple(sentences))
 
 
-def not_judged() -> Verdict:
+def not_judged(condition: dict[str, Any]) -> Verdict:
     """Where a class has so few subjects, or none, that there are no figures at all."""
-    return Verdict(level="too_few", headline=HEADLINE["too_few"], sentences=())
+    return Verdict(level="too_few", headline=HEADLINE["too_few"], sentences=tuple(_left_out(condition)))
 
 
-def gate_in_words(gate: dict[str, Any]) -> tuple[str, ...]:
-    """What the gate's part of ``metrics.json`` says, beside what needs no detector."""
+def _left_out(condition: dict[str, Any]) -> Iterator[str]:
+    """Labelled recordings that no figure is of, and why."""
+    if others := condition["n_other_sounds"]:
+        yield (
+            f"{others} labelled recordings of other sounds than coughs are left out, as the manifest names "
+            "them (event)."
+        )
+    yield from _not_predicted(condition)
+
+
+def _not_predicted(part: dict[str, Any]) -> Iterator[str]:
+    if missing := part["n_without_prediction"]:
+        yield (
+            f"The predictions leave out {missing} of {part['n_labelled']} labelled recordings, which count "
+            "as not measured; if only some were screened, choose those (--where)."
+        )
+
+
+def gate_in_red(gate: dict[str, Any]) -> tuple[str, ...]:
+    """What the gate's part of ``metrics.json`` says of leaks."""
     sentences = []
     if gate["n_in_training"]:
         sentences.append(
             f"The gate was trained on {gate['n_in_training']} of these recordings: "
             "its figures here are too good."
         )
+    if gate["n_in_two_splits"]:
+        sentences.append(
+            f"The people, groups or sounds of {gate['n_in_two_splits']} of these recordings stand in another "
+            "split of the manifest, too: a gate trained on that split has heard them. If none was, say on "
+            "what it was (--trained-on)."
+        )
+    return tuple(sentences)
+
+
+def gate_in_words(gate: dict[str, Any]) -> tuple[str, ...]:
+    """What it says besides, beside what needs no detector."""
+    sentences = list(_not_predicted(gate))
+    away = gate["not_measured"]
+    if away["selects"]:
+        sentences.append(
+            f"Not measured were {_shares(away, 'coughs', 'other sounds')}: the figures are of the rest."
+        )
     figure = gate["auroc"]
     if figure is None:
-        return (*sentences, "Too few people with a cough, or too few with another sound, to judge.")
+        rates = (("sensitivity", "coughs were found"), ("specificity", "other sounds were taken for none"))
+        for name, done in rates:
+            if rate := gate[name]:
+                sentences.append(
+                    f"{rate['value']:.1%} ({rate['low']:.1%} to {rate['high']:.1%}) of the {done}."
+                )
+        return (*sentences, gate["no_auroc"])
     sentences.append(
         f"AUROC {figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f}) on "
         f"{gate['n_cough']} coughs and {gate['n_other']} other sounds."
@@ -226,9 +292,34 @@ def gate_in_words(gate: dict[str, Any]) -> tuple[str, ...]:
             f"The other gate was trained on {compared['n_in_training']} of these recordings: its figures "
             "here are too good."
         )
+    if compared and compared["not_measured"]["selects"]:
+        missed = _shares(compared["not_measured"], "coughs", "other sounds")
+        sentences.append(f"The other gate did not measure {missed}: on the rest it may look too good.")
     if gate["n_in_training"] is None:
         sentences.append("Whether the gate was trained on any of these recordings is not known.")
     return tuple(sentences)
+
+
+def why_no_auroc(gate: dict[str, Any]) -> str:
+    """Why the gate's part has none."""
+    if not gate["n_other"]:
+        return "No AUROC: every recording is one of coughs, so there is nothing to tell them from."
+    if not gate["n_cough"]:
+        return "No AUROC: no recording is one of coughs."
+    return "Too few people with a cough, or too few with another sound, to judge."
+
+
+def why_no_gate(n_known: int) -> str:
+    """Why there is no part of the gate, ``n_known`` being the recordings of which the sound is known."""
+    if n_known:
+        return f"None of the {n_known} recordings of which the manifest says what they hold was measured."
+    return "The manifest says of no recording what it holds (event)."
+
+
+def _shares(away: dict[str, Any], positive: str, negative: str) -> str:
+    """How much was not measured of each class that is here."""
+    shares = ((away["positive"], positive), (away["negative"], negative))
+    return _and([f"{share:.0%} of the {kind}" for share, kind in shares if share is not None])
 
 
 def _and(words: list[str]) -> str:

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from cough.evaluation.leaks import Known, leaks
-from cough.evaluation.table import NOBODY, join
+from cough.evaluation.people import NOBODY
+from cough.evaluation.table import join
 from cough.manifest import UNKNOWN, Manifest, recording_of
 from cough.validation import validate
 

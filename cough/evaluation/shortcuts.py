@@ -1,0 +1,66 @@
+"""Columns of a manifest that nobody set beside the sound, and that tell the label by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from cough.evaluation.comparators import Folds, matchable
+from cough.evaluation.metrics import auroc
+from cough.evaluation.resampling import auroc_interval
+from cough.evaluation.table import CHOSEN, DATES, columns_of
+from cough.manifest import LABELS
+
+Float: TypeAlias = npt.NDArray[np.float64]
+
+TELLS = 0.6
+"""AUROC that the whole interval of a column lies above, if it is to be named."""
+NAMES = frozenset(
+    {
+        *("recording_id", "path", "subject", "subject_id", "group_id", "original", "upstream", "pcm_sha256"),
+        *("split", "fold", "in_two_splits", "sublabel", "asymptomatic"),
+        *(column for columns in LABELS.values() for column in columns if column),
+    }
+)
+"""Columns that name a recording or a claim about it, and so may well tell a label."""
+
+
+def shortcuts(
+    rows: pd.DataFrame, stated: Mapping[str, str], y: Float, who: npt.NDArray[Any], folds: Folds
+) -> list[dict[str, Any]]:
+    """``{column, auroc}`` of each, the strongest first.
+
+    Parameters
+    ----------
+    stated : column of the manifest -> its name in ``rows``; those that are not there are left out
+    y, who : (n,) label, subject
+    """
+    used = {c.split(":")[-1] for group in matchable(rows) for c in columns_of(rows, group)}
+    found = []
+    for column, name in stated.items():
+        if column in NAMES or column.endswith("_status") or name not in rows or column.startswith(CHOSEN):
+            continue
+        words = rows[name].fillna("").astype(str).str.strip()
+        if column in DATES or name in used or not 2 <= words.nunique() <= len(words) / 2:
+            continue
+        scores = _out_of_fold(words, y, folds)
+        if auroc(y, scores) > TELLS:
+            figure = auroc_interval(y, scores, who)
+            if figure and figure["low"] > TELLS:
+                found.append({"column": column, "auroc": figure})
+    return sorted(found, key=lambda one: -one["auroc"]["value"])
+
+
+def _out_of_fold(words: pd.Series, y: Float, folds: Folds) -> Float:
+    """(n,) share of positives among other people of the same word, one more at the base rate added."""
+    scores = np.empty(len(y))
+    for train, test in folds:
+        base = y[train].mean()
+        told = pd.Series(y[train]).groupby(words.to_numpy()[train]).agg(["sum", "count"])
+        rate = (told["sum"] + base) / (told["count"] + 1)
+        scores[test] = words.iloc[test].map(rate).fillna(base)
+    return scores
