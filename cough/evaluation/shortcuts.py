@@ -12,7 +12,7 @@ import pandas as pd
 from cough.evaluation.comparators import Folds, matchable
 from cough.evaluation.metrics import auroc
 from cough.evaluation.resampling import auroc_interval
-from cough.evaluation.table import CHOSEN, DATES, columns_of
+from cough.evaluation.table import DATES, columns_of
 from cough.manifest import LABELS
 
 Float: TypeAlias = npt.NDArray[np.float64]
@@ -22,11 +22,11 @@ TELLS = 0.6
 NAMES = frozenset(
     {
         *("recording_id", "path", "subject", "subject_id", "group_id", "original", "upstream", "pcm_sha256"),
-        *("split", "fold", "in_two_splits", "sublabel", "asymptomatic"),
+        *("split", "fold", "in_two_splits", "sublabel", "asymptomatic", *DATES),
         *(column for columns in LABELS.values() for column in columns if column),
     }
 )
-"""Columns that name a recording or a claim about it, and so may well tell a label."""
+"""Columns that name a recording or a claim about it, and so may well tell a label; dates are beside it."""
 
 
 def shortcuts(
@@ -42,10 +42,10 @@ def shortcuts(
     used = {c.split(":")[-1] for group in matchable(rows) for c in columns_of(rows, group)}
     found = []
     for column, name in stated.items():
-        if column in NAMES or column.endswith("_status") or name not in rows or column.startswith(CHOSEN):
+        if column in NAMES or column.endswith("_status") or name in used or name not in rows:
             continue
-        words = rows[name].fillna("").astype(str).str.strip()
-        if column in DATES or name in used or not 2 <= words.nunique() <= len(words) / 2:
+        words = rows[name].astype(str).str.strip()
+        if not 2 <= words.nunique() <= len(words) / 2:
             continue
         scores = _out_of_fold(words, y, folds)
         if auroc(y, scores) > TELLS:
