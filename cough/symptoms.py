@@ -103,8 +103,8 @@ class SymptomAnswer(_Model):
     """At the caller's prevalence, else at the training table's."""
     prevalence: float
     baseline: float
-    """Log-odds of the average person at this prevalence, before any answer. With all contributions it makes
-    the log-odds of ``probability``."""
+    """Log-odds at this prevalence before any answer. With all contributions it makes the log-odds of
+    ``probability``."""
     contributions: dict[str, float]
     """Log-odds that each answer added, largest first; what was not answered is not here."""
     called: bool
