@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cough import errors
+from cough.words import said
 from training.corpora.form import Item
-from training.corpora.tables import age, age_band, audio_by_name, read_csv, said, sex, with_columns
+from training.corpora.tables import age, age_band, audio_by_name, read_csv, sex, with_columns
 
 SOURCE = "aicv115m"
 RESULT = {"1": "positive", "1.0": "positive", "0": "negative", "0.0": "negative", "unknown": "unknown"}

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from cough.words import said
 from training.corpora.form import Item
-from training.corpora.tables import age, age_band, audio_by_name, find, need, read_csv, said, sex
+from training.corpora.tables import age, age_band, audio_by_name, find, need, read_csv, sex
 
 SOURCE = "coda_tb"
 STATUS = {"1": "positive", "1.0": "positive", "0": "negative", "0.0": "negative"}

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cough import errors
+from cough.words import said
 from training.corpora.form import Item
-from training.corpora.tables import age, find_all, need, read_csv, said, sex
+from training.corpora.tables import age, find_all, need, read_csv, sex
 
 SOURCE = "coswara"
 EVENTS = {

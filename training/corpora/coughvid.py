@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from cough.words import said
 from training.corpora.form import Item
-from training.corpora.tables import age, audio_by_name, need, number, read_csv, said, sex
+from training.corpora.tables import age, audio_by_name, need, number, read_csv, sex
 
 SOURCE = "coughvid"
 SURE = 0.8

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cough import errors
+from cough.words import said
 from training.corpora.form import Item
-from training.corpora.tables import read_csv, said, sex, with_columns
+from training.corpora.tables import read_csv, sex, with_columns
 
 SOURCE = "covid19_sounds"
 AUDIO = "covid19_data_0426"

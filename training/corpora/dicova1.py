@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from cough.words import said
 from training.corpora.form import Item
-from training.corpora.tables import audio_by_name, need, read_csv, said, sex
+from training.corpora.tables import audio_by_name, need, read_csv, sex
 
 SOURCE = "dicova1"
 STATUS = {"p": "positive", "n": "negative"}

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from cough.words import said
 from training.corpora.dicova1 import STATUS
 from training.corpora.form import Item
-from training.corpora.tables import need, read_csv, said, sex
+from training.corpora.tables import need, read_csv, sex
 
 SOURCE = "dicova2"
 EVENTS = {"breathing": "breathing", "cough": "cough", "speech": "speech"}

@@ -12,9 +12,7 @@ from typing import Any
 
 from cough import errors
 from cough.manifest import SUFFIXES
-
-MISSING = frozenset({"", "na", "n/a", "nan", "none", "null", "-", "unknown", "unk"})
-"""What tables write where nobody said."""
+from cough.words import said
 
 
 def find(root: Path, name: str, *, optional: bool = False) -> Path | None:
@@ -123,11 +121,6 @@ def audio_by_name(root: Path, *, stem: bool = False) -> dict[str, Path]:
             if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
                 found.setdefault(Path(name).stem if stem else name, Path(folder) / name)
     return found
-
-
-def said(value: str | None) -> str:
-    """A cell, empty where it only says that nobody said."""
-    return "" if value is None or value.strip().lower() in MISSING else value.strip()
 
 
 def sex(value: str | None) -> str:
