@@ -119,8 +119,10 @@ def test_events_come_before_the_recording_ends(gate: CoughGate, long_samples: np
             yield piece
 
     first = next(iter(gate.events(pieces())))
-    assert first.start_s < 4
-    assert given < 30
+    # As soon as the blocks of 20 s that it lies in are heard, whichever synthetic cough is the first found.
+    heard_s = given * len(long_samples) / 70 / 16_000
+    assert first.end_s <= heard_s < first.end_s + 25
+    assert given < 70
 
 
 def test_the_callers_buffer_may_be_reused(gate: CoughGate, long_samples: np.ndarray) -> None:
