@@ -41,8 +41,8 @@ def gate(bundle: Bundle) -> CoughGate:
 
 @pytest.fixture(scope="module")
 def long_samples() -> np.ndarray:
-    """70 s with coughs on both sides of the 20 s blocks' edges."""
-    random = np.random.default_rng(9)
+    """70 s with coughs on both sides of the 20 s blocks' edges, all of which the shipped gate hears."""
+    random = np.random.default_rng(39)
     out = 0.001 * random.standard_normal(70 * RATE)
     for at_s in (3, 19.6, 19.95, 39.8, 41, 60.1, 69.5):
         one = 0.5 * synth.cough(random)[: 70 * RATE - int(at_s * RATE)]
@@ -65,7 +65,7 @@ def test_any_pieces_give_the_events_of_one_pass(
     pieces = np.split(long_samples, sorted(cuts))
     whole = gate.detect(long_samples).events
     assert tuple(gate.events(pieces)) == whole
-    assert len(whole) >= 4
+    assert len(whole) == 7
 
 
 def test_blocks_give_the_frames_of_the_graph_run_once(
@@ -119,10 +119,8 @@ def test_events_come_before_the_recording_ends(gate: CoughGate, long_samples: np
             yield piece
 
     first = next(iter(gate.events(pieces())))
-    # As soon as the blocks of 20 s that it lies in are heard, whichever synthetic cough is the first found.
-    heard_s = given * len(long_samples) / 70 / 16_000
-    assert first.end_s <= heard_s < first.end_s + 25
-    assert given < 70
+    assert first.start_s < 4
+    assert given < 30
 
 
 def test_the_callers_buffer_may_be_reused(gate: CoughGate, long_samples: np.ndarray) -> None:

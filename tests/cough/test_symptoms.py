@@ -45,6 +45,8 @@ def test_contributions_and_prevalence_add_up_to_the_probability(
     # What the answer holds is enough to add it up; a caller of the service has nothing else.
     expected = result.baseline + sum(result.contributions.values())
     assert log_odds(result.probability) == pytest.approx(expected, abs=1e-6)
+    for value in (result.positive_predictive_value, result.negative_predictive_value):
+        assert value is None or 0 <= value <= 1
     assert result.called == (answer(spec, said).probability >= 0.5)  # type: ignore[union-attr]
 
 
