@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import threading
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from multiprocessing import parent_process
 from typing import TYPE_CHECKING
 
 from cough import errors
 from cough.bundle import load_bundle
 from cough.manifest import Recording
 from cough.predictions import decode_table, encode_table, predict, prediction_schema
+from cough.processes import WorkerProcess, side_by_side
 from cough.run import Run, Shard
 from cough.screener import Screener
 
@@ -71,32 +70,12 @@ def shard_table(screener: Screener, shard: Shard, *, row_deadline_s: float = 0.0
 
 
 def screen_locally(run: Run, shards: Iterator[Shard], workers: int) -> Iterator[tuple[int, pa.Table]]:
-    """Shards through worker processes, a few in flight; a shard that kills its worker row by row."""
-    pool = _pool(run, workers)
-    flying: dict[Future[bytes], Shard] = {}
-    try:
-        while True:
-            for shard in itertools.islice(shards, 2 * workers - len(flying)):
-                flying[pool.submit(screen_shard, shard)] = shard
-            if not flying:
-                return
-            done, _ = wait(flying, return_when=FIRST_COMPLETED)
-            broken: list[Shard] = []
-            for future in done:
-                shard = flying.pop(future)
-                try:
-                    yield shard.index, decode_table(future.result())
-                except BrokenProcessPool:
-                    broken.append(shard)
-            if broken:
-                broken += flying.values()
-                flying.clear()
-                pool.shutdown(wait=True)
-                for shard in sorted(broken, key=lambda s: s.index):
-                    yield shard.index, _row_by_row(run, shard)
-                pool = _pool(run, workers)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    """Shards through worker processes, a few in flight."""
+
+    def screen(screener: IsolatedScreener, shard: Shard) -> tuple[int, pa.Table]:
+        return shard.index, screener.screen(shard)
+
+    yield from side_by_side([IsolatedScreener(run) for _ in range(workers)], screen, shards)
 
 
 class IsolatedScreener:
@@ -104,58 +83,44 @@ class IsolatedScreener:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._pool = _pool(run, 1)
+        self._process = WorkerProcess(_start_worker, (run.bundle_folder, run.row_deadline_s))
 
     def screen(self, shard: Shard) -> pa.Table:
-        """One row a recording."""
-        try:
-            return decode_table(self._pool.submit(screen_shard, shard).result())
-        except BrokenProcessPool:
-            self._pool.shutdown(wait=True)
-            table = _row_by_row(self._run, shard)
-            self._pool = _pool(self._run, 1)
+        """One row a recording; a shard that kills its worker goes row by row.
+
+        Raises
+        ------
+        WorkersFailed : the process does not start
+        """
+        import pyarrow as pa
+
+        table = self._ask(shard)
+        if table is not None:
             return table
+        rows = [(row[0], self._ask(Shard(shard.index, (row,)))) for row in shard.rows]
+        return pa.concat_tables(self._lost(recording) if t is None else t for recording, t in rows)
 
+    def close(self) -> None:
+        """End the process."""
+        self._process.close()
 
-def _pool(run: Run, workers: int) -> ProcessPoolExecutor:
-    # Spawned: ONNX Runtime and FFmpeg hold threads that a fork would copy in the middle of things.
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(run.bundle_folder, run.row_deadline_s),
-    )
-    try:
-        pool.submit(_is_ready).result()
-    except BrokenProcessPool as error:  # no recording's fault
-        pool.shutdown(wait=True)
-        raise errors.WorkersFailed("The worker processes do not start.") from error
-    return pool
-
-
-def _is_ready() -> bool:
-    return _screener is not None
-
-
-def _row_by_row(run: Run, shard: Shard) -> pa.Table:
-    import pyarrow as pa
-
-    tables: list[pa.Table] = []
-    crashed: list[tuple[int, Recording]] = []
-    pool = _pool(run, 1)
-    try:
-        for i, row in enumerate(shard.rows):
+    def _ask(self, shard: Shard) -> pa.Table | None:
+        """None: the shard ended the process, and another one is ready."""
+        try:
+            return decode_table(self._process.call(screen_shard, shard))
+        except BrokenProcessPool:
             try:
-                tables.append(decode_table(pool.submit(screen_shard, Shard(shard.index, (row,))).result()))
-            except BrokenProcessPool:
-                crashed.append((i, row[0]))
-                tables.append(None)
-                pool = _pool(run, 1)
-    finally:
-        pool.shutdown(wait=True)
-    schema = prediction_schema(tuple(spec.name for spec in load_bundle(run.bundle_folder).spec.conditions))
-    for i, recording in crashed:
-        lost = {
+                self._process.call(_is_ready)
+            except BrokenProcessPool as error:  # no recording's fault
+                raise errors.WorkersFailed("The worker processes do not start.") from error
+            return None
+
+    def _lost(self, recording: Recording) -> pa.Table:
+        import pyarrow as pa
+
+        run = self._run
+        names = tuple(spec.name for spec in load_bundle(run.bundle_folder).spec.conditions)
+        row = {
             "recording_id": recording.recording_id,
             "path": recording.path,
             "error_code": DECODER_CRASHED,
@@ -164,5 +129,8 @@ def _row_by_row(run: Run, shard: Shard) -> pa.Table:
             "bundle_id": run.bundle_id,
             "events": [],
         }
-        tables[i] = pa.Table.from_pylist([lost], schema=schema)
-    return pa.concat_tables(tables)
+        return pa.Table.from_pylist([row], schema=prediction_schema(names))
+
+
+def _is_ready() -> bool:
+    return _screener is not None

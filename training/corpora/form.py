@@ -17,16 +17,15 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from itertools import pairwise
-from multiprocessing import get_context
 from pathlib import Path
 
 from cough import errors
 from cough.audio import decode
 from cough.manifest import FILE, UNKNOWN
+from cough.processes import WorkerProcess, side_by_side
 from cough.workers import DECODER_CRASHED
 from training.groups import FREESOUND, united
 
@@ -232,27 +231,33 @@ def _listen(paths: Sequence[Path], workers: int, progress: Callable[[int, int], 
             heard.append(_decode(path))
             progress(len(heard), len(paths))
         return heard
-    while len(heard) < len(paths):
-        try:
-            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-                for one in pool.map(_decode, paths[len(heard) :], chunksize=CHUNK):
-                    heard.append(one)
-                    progress(len(heard), len(paths))
-        except BrokenProcessPool:
-            # The file that ended a process is most likely among these.
-            for path in paths[len(heard) : len(heard) + CHUNK * workers]:
-                heard.append(_decode_alone(path))
-                progress(len(heard), len(paths))
-    return heard
+    chunks = [paths[i : i + CHUNK] for i in range(0, len(paths), CHUNK)]
+    by_chunk: dict[int, list[_Heard]] = {}
+    processes = [WorkerProcess() for _ in range(min(workers, len(chunks)))]
+    for i, some in side_by_side(processes, _decode_there, iter(enumerate(chunks))):
+        by_chunk[i] = some
+        progress(sum(map(len, by_chunk.values())), len(paths))
+    return [one for i in sorted(by_chunk) for one in by_chunk[i]]
 
 
-def _decode_alone(path: Path) -> _Heard:
-    """In a process of its own, which it may end."""
+def _decode_there(process: WorkerProcess, chunk: tuple[int, Sequence[Path]]) -> tuple[int, list[_Heard]]:
+    """A chunk by its number, in another process; file by file where one of them ends it."""
+    i, paths = chunk
     try:
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            return pool.submit(_decode, path).result()
+        return i, process.call(_decode_all, paths)
+    except BrokenProcessPool:
+        return i, [_decode_alone(process, path) for path in paths]
+
+
+def _decode_alone(process: WorkerProcess, path: Path) -> _Heard:
+    try:
+        return process.call(_decode, path)
     except BrokenProcessPool:
         return _Heard(code=DECODER_CRASHED, message="Decoding it ended the process.")
+
+
+def _decode_all(paths: Sequence[Path]) -> list[_Heard]:
+    return [_decode(path) for path in paths]
 
 
 def _decode(path: Path) -> _Heard:
