@@ -18,6 +18,9 @@ LEVEL_STATISTICS = (
     "roll_off_hz",
     "dynamic_range_db",
 )
+BACKGROUND_BANDS = 16
+_FRAME = 512
+"""Samples of a spectrum; 32 ms."""
 
 
 def level_statistics(samples: Float32) -> npt.NDArray[np.float64]:
@@ -35,10 +38,7 @@ def level_statistics(samples: Float32) -> npt.NDArray[np.float64]:
     (6,) float64 in the order of ``LEVEL_STATISTICS``
     """
     x = samples.astype(np.float64)
-    size = 512
-    frames = np.pad(x, (0, -len(x) % size)).reshape(-1, size)
-    transformed = np.fft.rfft(frames * np.hanning(size))
-    spectrum = (np.square(transformed.real) + np.square(transformed.imag)).mean(axis=0) + 1e-14
+    spectrum = _mean_power(samples) + 1e-14
     roll_off_bin = int(np.searchsorted(np.cumsum(spectrum), 0.85 * spectrum.sum()))
     blocks = np.pad(x, (0, -len(x) % 400)).reshape(-1, 400)
     levels = 10 * np.log10(np.square(blocks).mean(axis=1) + 1e-12)
@@ -49,13 +49,22 @@ def level_statistics(samples: Float32) -> npt.NDArray[np.float64]:
             10 * np.log10(np.mean(x**2) + 1e-12),
             20 * np.log10(np.abs(x).max(initial=0.0) + 1e-9),
             10 * (np.log10(spectrum).mean() - np.log10(spectrum.mean())),
-            roll_off_bin * SAMPLE_RATE_HZ / size,
+            roll_off_bin * SAMPLE_RATE_HZ / _FRAME,
             loud - quiet,
         ]
     )
 
 
-BACKGROUND_BANDS = 16
+def _mean_power(samples: Float32) -> npt.NDArray[np.float64]:
+    """(257,) mean power spectrum of 32 ms Hann frames."""
+    frames = np.pad(samples, (0, -len(samples) % _FRAME)).reshape(-1, _FRAME)
+    window, total = np.hanning(_FRAME), np.zeros(_FRAME // 2 + 1)
+    # 2 s at a time: memory that is asked for whole is fetched anew for each recording, at twice the time.
+    for begin in range(0, len(frames), 64):
+        spectrum = np.fft.rfft(frames[begin : begin + 64] * window)
+        total += (np.square(spectrum.real) + np.square(spectrum.imag)).sum(axis=0)
+    mean: npt.NDArray[np.float64] = total / len(frames)
+    return mean
 
 
 def background_statistics(samples: Float32, events: Sequence[CoughEvent]) -> npt.NDArray[np.float64]:
@@ -75,14 +84,12 @@ def background_statistics(samples: Float32, events: Sequence[CoughEvent]) -> npt
     for event in events:
         first = max(0, round((event.start_s - 0.2) * SAMPLE_RATE_HZ))
         quiet[first : round((event.end_s + 0.2) * SAMPLE_RATE_HZ)] = False
-    rest = samples[quiet].astype(np.float64)
+    rest = samples[quiet]
     out = np.zeros(1 + BACKGROUND_BANDS)
     out[0] = len(rest) / max(1, len(samples))
     if len(rest) < SAMPLE_RATE_HZ // 10:
         return out
-    size = 512
-    frames = rest[: len(rest) // size * size].reshape(-1, size) * np.hanning(size)
-    power = np.square(np.abs(np.fft.rfft(frames))).mean(axis=0)[1:]
+    power = _mean_power(rest[: len(rest) // _FRAME * _FRAME])[1:]
     level = 10 * np.log10(power.reshape(BACKGROUND_BANDS, -1).mean(axis=1) + 1e-12)
     out[1:] = level - level.mean()
     return out
