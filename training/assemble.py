@@ -1,54 +1,36 @@
-"""The last stage: calibrate, export with parity checks, train heads, evaluate, write the bundle."""
+"""From trained networks to a bundle: calibrate, export with parity checks, list what was heard."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from cough import errors
-from cough.audio import SAMPLE_RATE_HZ, Waveform, decode
+from cough.audio import SAMPLE_RATE_HZ, decode
 from cough.bundle import (
     FORMAT,
-    MANIFEST,
     Bundle,
     BundleSpec,
     EncoderSpec,
     GateSpec,
     TrainingRecord,
-    load_bundle,
 )
-from cough.encoder import Encoder
-from cough.gate import CoughGate
 from cough.heard import HEARD, fingerprint, read_heard, write_heard
-from cough.manifest import Manifest
-from cough.messages import RE_RECORD
-from cough.quality import assess, judge
-from training.benchmark import score_clips
 from training.calibration import Calibration, calibrate_on_heldout
 from training.clips import GateClips, is_silent
-from training.condition import read_condition, train_condition, with_condition
 from training.config import TrainingConfig
 from training.corpus import Corpus, Teacher
 from training.export import check_parity, export_encoder, export_gate, gate_module
-from training.gate_table import gate_table
 from training.heldout import Heldout
 from training.networks import GATE_HOP_S, EncoderNetwork, GateEnsemble
-from training.probe import IN_BUNDLE, probes
 from training.quantisation import in_integers
-from training.recordings import collect
 from training.scoring import HOP
-from training.stages import PROJECT
-from training.symptoms import train_symptoms
 from training.waves import Waves
 
-COVID19 = PROJECT / "training" / "covid19.toml"
 PARITY_CLIPS = 40
 RANGE_CLIPS = 300
 """Recordings that tell how large activations become."""
@@ -76,8 +58,6 @@ class Parts:
     gate: TrainedGate | Bundle
     """A bundle where its gate is kept as it is, calibration, threshold and figures with it."""
     encoder: EncoderNetwork
-    roots: tuple[Path, ...]
-    """The corpus' folders."""
     encoder_from: Bundle | None = None
     """A bundle whose encoder's weights these are, where they were not trained in this run."""
 
@@ -89,16 +69,18 @@ def assemble(
     code: str,
     libraries: dict[str, str],
     took_s: dict[str, float],
-    out: Path,
-) -> None:
-    """Write a complete, verified bundle folder at ``out``.
+) -> Bundle:
+    """A bundle of gate and encoder, without conditions.
 
     Parameters
     ----------
     code : the version that trained it
     took_s : seconds that the epochs of each training stage took
+
+    Raises
+    ------
+    ParityError : torch and ONNX Runtime give too different numbers
     """
-    out.mkdir(parents=True, exist_ok=True)
     gate_spec, gate_onnx, gate_figures = _gate(parts, config)
     window = round(config.encoder.window_s * SAMPLE_RATE_HZ)
     windows = [_around_peak(clip, window) for clip in _some_clips(parts.waves, parts.training, PARITY_CLIPS)]
@@ -126,42 +108,15 @@ def assemble(
         heard=HEARD,
         kept=_kept(parts),
     )
-    draft = _bundle(contents, gate_spec, encoder_spec, record, {"gate": {}, "encoder": {}})
     metrics: dict[str, Any] = {
-        "gate": {**gate_figures, "fold_5": _gate_figures(parts, config, CoughGate(draft))},
-        "quality": _quality_figures(parts, config, CoughGate(draft)),
-        "encoder": {
-            "parity_max_abs": encoder_parity,
-            "in_integers_max_distance": round(off, 4),
-            "probes_fold_5": probes(
-                parts.corpus,
-                parts.waves,
-                parts.teacher,
-                Encoder(draft),
-                test_fold=config.test_fold,
-                tasks=IN_BUNDLE,
-            ),
-        },
+        "gate": gate_figures,
+        "encoder": {"parity_max_abs": encoder_parity, "in_integers_max_distance": round(off, 4)},
         "training": {
             "wall_s": round(sum(took_s.values())),
             **{f"{stage}_s": round(seconds) for stage, seconds in took_s.items()},
             "threads": config.threads,
         },
     }
-    final = _with_covid19(parts, config, _bundle(contents, gate_spec, encoder_spec, record, metrics))
-    for name, content in final.contents.items():
-        (out / name).write_bytes(content)
-    (out / MANIFEST).write_text(json.dumps(final.spec.model_dump(mode="json"), indent=1) + "\n")
-    load_bundle(out)
-
-
-def _bundle(
-    contents: dict[str, bytes],
-    gate: GateSpec,
-    encoder: EncoderSpec,
-    record: TrainingRecord,
-    metrics: dict[str, Any],
-) -> Bundle:
     files = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
     identity = hashlib.sha256("".join(files.values()).encode()).hexdigest()[:12]
     spec = BundleSpec(
@@ -169,8 +124,8 @@ def _bundle(
         bundle_id=f"default-{identity}",
         sample_rate_hz=SAMPLE_RATE_HZ,
         files=files,
-        gate=gate,
-        encoder=encoder,
+        gate=gate_spec,
+        encoder=encoder_spec,
         conditions=(),
         training=record,
         metrics=metrics,
@@ -290,59 +245,6 @@ def _provenance(spec: BundleSpec, part: str, sections: tuple[str, ...]) -> dict[
         "data_hash": record.data_hash,
         "seed": record.seed,
         "config": {name: record.config[name] for name in sections if name in record.config},
-    }
-
-
-def _with_covid19(parts: Parts, config: TrainingConfig, bundle: Bundle) -> Bundle:
-    """The bundle with the shipped condition, trained on what the tier of licences has.
-
-    Without it where no corpus has the recordings that it is judged on.
-    """
-    condition = read_condition(COVID19).model_copy(
-        update={"seed": config.seed, "test_fold": str(config.test_fold)}
-    )
-    if config.licences == "open":
-        where = {**condition.where, "licence_class": "open"}
-        condition = condition.model_copy(update={"where": where})
-    metadata = parts.corpus.root / "metadata"
-    symptoms = train_symptoms(metadata) if metadata.is_dir() else None
-    for root in parts.roots:
-        try:
-            data = collect(Manifest.open(root), condition, bundle)
-            return with_condition(bundle, train_condition(condition, data, bundle, symptoms=symptoms))
-        except errors.ManifestInvalid as error:
-            print(f"no {condition.name} from {root}: {error}")
-    return bundle
-
-
-def _gate_figures(parts: Parts, config: TrainingConfig, gate: CoughGate) -> dict[str, Any]:
-    """Clip-level figures of the exported gate on the test fold, the teacher's beside them."""
-    corpus = parts.corpus
-    rows = corpus.where(lambda r: r.fold == config.test_fold and r.is_cough is not None and r.is_clip)
-    if len({corpus.recordings[r].is_cough for r in rows}) < 2:
-        return {"note": "The test fold does not hold coughs and other sounds both."}
-    # Decoded as the service does: training has 16-bit samples, and a score at the threshold may cross it.
-    scores = score_clips(corpus, gate, rows).scores
-    table = gate_table(corpus, parts.teacher, rows, scores, threshold=gate.spec.threshold)
-    return {
-        **table["pooled"],
-        "by_source": table["by_source"],
-        "note": "The test fold shares its sources with training; recordings of other corpora score lower.",
-    }
-
-
-def _quality_figures(parts: Parts, config: TrainingConfig, gate: CoughGate) -> dict[str, Any]:
-    """How many cough clips of the test fold each re-record reason touches, at its defaults."""
-    rows = parts.corpus.where(lambda r: r.fold == config.test_fold and r.is_cough is True and r.is_clip)
-    counts = dict.fromkeys(RE_RECORD, 0)
-    for row in rows:
-        waveform = Waveform.from_samples(parts.waves.samples(int(row)), rate_hz=SAMPLE_RATE_HZ)
-        for reason in judge(assess(waveform, gate.detect(waveform.samples).events)):
-            counts[reason.code] += 1
-    return {
-        "test_set": f"fold {config.test_fold}, cough clips",
-        "cough_clips": len(rows),
-        "touched_by": counts,
     }
 
 

@@ -14,6 +14,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from training.benchmark import RESULTS
 from training.card_page import as_markdown
 from training.gate_table import interval, number
 from training.honest_table import REPORT
-from training.stages import code_version
+from training.stages import code_version, save_bundle
 
 NOTICE = "Research software: its answer is not a diagnosis and tells nobody that they are ill or well."
 INTENDED = (
@@ -346,6 +348,17 @@ def write_card(
     facts = card(load_bundle(folder), measured, honest_table=judged, beside=other)
     (folder / "card.json").write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n")
     (folder / "CARD.md").write_text(as_markdown(facts))
+
+
+def write_bundle(bundle: Bundle, out: Path) -> None:
+    """The bundle's folder with its card, put in place only when whole and verified."""
+    partial = out.with_name(f".{out.name}.partial{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    save_bundle(bundle, partial)
+    write_card(partial)
+    if out.exists():
+        shutil.rmtree(out)
+    partial.replace(out)
 
 
 def main() -> None:

@@ -8,20 +8,19 @@
     python -m training.pipeline --set gate.epochs=1 --set gate.clips_per_epoch=320 \\
         --set loso.epochs=1 --set encoder.epochs=1 --out runs/tiny             # a tiny one, in minutes
 
-Stages: decode the corpus, train four short gates each without a part of the sources, train the
-gate, train the encoder, assemble (calibrate, export, heads, evaluate). Each is kept in ``.cache``
-under the hash of its inputs (data, config, the code that matters to it; all code for the last), so an
-interrupted or repeated run picks up where it can. Gate and encoder train on a GPU where there is one
-(``training.device``). Folds 1-4 train and tune; fold 5 only tests. The model card is written with the
-bundle. Synthetic speech needs espeak-ng (Debian: ``apt-get install espeak-ng``).
+Stages: ``waves`` (decode the corpus), ``loso`` (four short gates, each without a part of the sources),
+``gate``, ``encoder``, ``models`` (calibrate and export both), ``voters`` (the condition), ``figures`` (the
+test fold). Each is kept in ``.cache`` under the hash of its inputs (data, config, the code that matters to
+it), so an interrupted or repeated run picks up where it can; bundle and card are written anew. Gate and
+encoder train on a GPU where there is one (``training.device``). Folds 1-4 train and tune; fold 5 only
+tests. Synthetic speech needs espeak-ng (Debian: ``apt-get install espeak-ng``).
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import os
-import shutil
+import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,40 +30,44 @@ from pydantic import ValidationError
 
 from cough import errors
 from cough.bundle import DEFAULT_BUNDLE, Bundle, in_a_line, load_bundle
+from cough.manifest import Manifest
 from training import distributed
-from training.assemble import COVID19, Parts, TrainedGate, assemble
-from training.card import write_card
+from training.assemble import Parts, TrainedGate, assemble
+from training.card import write_bundle
 from training.config import TrainingConfig, read_config
 from training.corpus import Corpus, Teacher, corpus_path
+from training.decoded import prepare_waves
 from training.device import device
+from training.diagnosis import read_condition, train_condition, with_condition
 from training.encoder import build_encoder, train_encoder
 from training.heldout import Heldout
 from training.joined import read_corpora, read_teacher
 from training.loso import Job, leave_sources_out, room_rows
+from training.measure import measure
 from training.members import at_once, member_jobs, read_members, train_members
 from training.nearcoughs import speech_version
 from training.networks import unfold_encoder
 from training.parts import deal, usable
+from training.recordings import collect
 from training.stages import (
     PROJECT,
     check_replaceable,
     code_version,
     epochs_s,
+    imported_by,
     load_weights,
     run_stage,
+    save_bundle,
     save_weights,
     source_hash,
 )
-from training.waves import Waves, read_waves, write_waves
+from training.symptoms import train_symptoms
+from training.waves import Waves, read_waves
 
 LIBRARIES = ("torch", "torchaudio", "onnx", "onnxruntime", "numpy", "scikit-learn", "librosa", "av", "soxr")
-_DECODING = ("cough.audio", "cough.container", "cough.mixer", "training.codecs", "training.waves")
 _NETWORKS = ("training.augment", "training.frontend", "training.networks")
-_EVERY_MODULE = tuple(
-    str(path.relative_to(PROJECT).with_suffix("")).replace("/", ".")
-    for folder in ("cough", "training")
-    for path in sorted((PROJECT / folder).rglob("*.py"))
-)
+COVID19 = PROJECT / "training" / "covid19.toml"
+FIGURES = "figures.json"
 GATE_SOURCES = (
     *_NETWORKS,
     "training.clips",
@@ -82,16 +85,6 @@ GATE_SOURCES = (
     "training.scenes",
     "training.synth",
 )
-
-
-def prepare_waves(corpus: Corpus, cache: Path, config: TrainingConfig) -> Path:
-    """The stage that decodes the corpus; its folder for ``read_waves``."""
-    return run_stage(
-        cache,
-        "waves",
-        {"data": corpus.data_hash, "seed": config.seed, "source": source_hash(_DECODING)},
-        lambda folder: write_waves(corpus, folder, seed=config.seed, workers=config.threads),
-    )
 
 
 def loso_jobs(
@@ -254,47 +247,105 @@ def train(
         took_s["encoder"] = epochs_s(encoder_folder)
         made_from.append(encoder_folder.name)
 
-    parts = Parts(corpus, waves, teacher, training, gate, encoder, corpus_roots, encoder_from)
+    parts = Parts(corpus, waves, teacher, training, gate, encoder, encoder_from)
     inputs = {
         **shared,
-        "config": config.model_dump(mode="json"),
+        "config": config.model_dump(mode="json", exclude={"tracker"}),
         "data": corpus.data_hash,
         "made_from": made_from,
-        "source": source_hash(_EVERY_MODULE),
-        "condition": hashlib.sha256(COVID19.read_bytes()).hexdigest(),
-        "tables": {
-            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted((corpus.root / "metadata").glob("*.csv"))
-        },
+        "source": source_hash(imported_by("training.assemble")),
     }
-    folder = run_stage(
+    models = run_stage(
         cache,
-        "bundle",
+        "models",
         inputs,
-        lambda folder: assemble(
-            parts,
-            config,
-            code=version_at_start,
-            libraries=libraries(),
-            took_s=took_s,
-            out=folder / "bundle",
+        lambda folder: save_bundle(
+            assemble(parts, config, code=version_at_start, libraries=libraries(), took_s=took_s),
+            folder / "bundle",
         ),
     )
+    bundle = load_bundle(models / "bundle")
+    bundle = load_bundle(voters_stage(corpus, corpus_roots, bundle, cache, config) / "bundle")
+    figures = figures_stage(corpus, waves, teacher, bundle, cache, config)
     if distributed.rank() == 0:
-        _put(folder / "bundle", out)
+        write_bundle(_completed(bundle, figures, code=version_at_start), out)
     distributed.wait()
     return out
 
 
-def _put(bundle: Path, out: Path) -> None:
-    """A copy of the bundle with its card at ``out``, replacing what was there as the last step."""
-    partial = out.with_name(f".{out.name}.partial{os.getpid()}")
-    shutil.copytree(bundle, partial)
-    write_card(partial)
-    if out.exists():
-        shutil.rmtree(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial.replace(out)
+def voters_stage(
+    corpus: Corpus, roots: tuple[Path, ...], bundle: Bundle, cache: Path, config: TrainingConfig
+) -> Path:
+    """The folder of the bundle with the shipped condition, trained on what the tier of licences has.
+
+    Without it where no corpus has the recordings that it is judged on.
+    """
+    update: dict[str, Any] = {"seed": config.seed, "test_fold": str(config.test_fold)}
+    condition = read_condition(COVID19).model_copy(update=update)
+    if config.licences == "open":
+        where = {**condition.where, "licence_class": "open"}
+        condition = condition.model_copy(update={"where": where})
+    metadata = corpus.root / "metadata"
+
+    def train_voters(folder: Path) -> None:
+        symptoms = train_symptoms(metadata) if metadata.is_dir() else None
+        out = bundle
+        for root in roots:
+            try:
+                data = collect(Manifest.open(root), condition, bundle)
+                out = with_condition(bundle, train_condition(condition, data, bundle, symptoms=symptoms))
+                break
+            except errors.ManifestInvalid as error:
+                print(f"no {condition.name} from {root}: {error}")
+        save_bundle(out, folder / "bundle")
+
+    inputs = {
+        "bundle": bundle.sha256,
+        "data": corpus.data_hash,
+        "condition": condition.model_dump(mode="json"),
+        "tables": {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(metadata.glob("*.csv"))
+        },
+        "libraries": libraries(),
+        "source": source_hash(imported_by("training.diagnosis", "training.symptoms")),
+    }
+    return run_stage(cache, "voters", inputs, train_voters)
+
+
+def figures_stage(
+    corpus: Corpus, waves: Waves, teacher: Teacher, bundle: Bundle, cache: Path, config: TrainingConfig
+) -> dict[str, Any]:
+    """What gate and encoder reach on the test fold, by part of the bundle's metrics."""
+    used = (bundle.spec.gate.file, bundle.spec.encoder.file)
+    inputs = {
+        "models": {file: bundle.spec.files[file] for file in used},
+        "gate": bundle.spec.gate.model_dump(mode="json"),
+        "encoder": bundle.spec.encoder.model_dump(mode="json"),
+        "data": corpus.data_hash,
+        "teacher": teacher.sha256,
+        "waves": waves.sha256,
+        "test_fold": config.test_fold,
+        "libraries": libraries(),
+        "source": source_hash(imported_by("training.measure")),
+    }
+
+    def write(folder: Path) -> None:
+        figures = measure(corpus, waves, teacher, bundle, test_fold=config.test_fold)
+        (folder / FIGURES).write_text(json.dumps(figures))
+
+    figures: dict[str, Any] = json.loads((run_stage(cache, "figures", inputs, write) / FIGURES).read_text())
+    return figures
+
+
+def _completed(bundle: Bundle, figures: dict[str, Any], *, code: str) -> Bundle:
+    """With the figures of the test fold, and the code that made all of it, or would make the same."""
+    metrics = dict(bundle.spec.metrics)
+    for part, more in figures.items():
+        metrics[part] = {**metrics.get(part, {}), **more}
+    training = bundle.spec.training.model_copy(update={"code_version": code})
+    spec = bundle.spec.model_copy(update={"metrics": metrics, "training": training})
+    return Bundle(spec, "", bundle.contents)
 
 
 def chosen_config(

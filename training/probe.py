@@ -35,6 +35,7 @@ from cough.gate import CoughEvent
 from training.classical import ClassicalFeatures
 from training.config import read_config
 from training.corpus import Corpus, Recording, Teacher, corpus_path
+from training.decoded import prepare_waves
 from training.stages import PROJECT, code_version
 from training.waves import Waves, read_waves
 
@@ -223,7 +224,6 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=PROJECT / ".cache")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    from training.pipeline import prepare_waves  # here: the pipeline probes too
 
     bundle = load_bundle(arguments.bundle)
     corpus = Corpus.read(arguments.corpus)

@@ -31,8 +31,8 @@ from cough.evaluation.baselines import LEVEL_STATISTICS
 from cough.evaluation.matching import propensity_match
 from cough.manifest import Manifest
 from cough.mediator import prediction_set
-from training.condition import Condition, read_condition, train_condition
 from training.corpus import Corpus, Teacher, corpus_path
+from training.diagnosis import Condition, read_condition, train_condition
 from training.evidence import Judged, called, measured
 from training.honest_table import REPORT, RESULTS, TITLES, blocks
 from training.recordings import Recordings, collect

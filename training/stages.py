@@ -6,6 +6,7 @@ pipeline of a handful of stages on one machine.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 
 from cough import errors
-from cough.bundle import MANIFEST
+from cough.bundle import MANIFEST, Bundle, load_bundle
 from training import distributed
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -100,6 +101,30 @@ def source_hash(modules: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
+def imported_by(*modules: str) -> list[str]:
+    """These modules and all of this project's that they import, and those import; sorted by name."""
+    found: set[str] = set()
+    asked = list(modules)
+    while asked:
+        module = asked.pop()
+        if module not in found:
+            found.add(module)
+            asked += _imports(module)
+    return sorted(found)
+
+
+def _imports(module: str) -> set[str]:
+    names = {module}
+    for node in ast.walk(ast.parse(_AS_IMPORTED[module])):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):  # none is relative
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    # What runs first: ``a.b.c`` is a name or a module of ``a.b``, and both packages are imported, too.
+    parts = {".".join(name.split(".")[:n]) for name in names for n in range(1, name.count(".") + 2)}
+    return {n for part in parts for n in (part, f"{part}.__init__") if n in _AS_IMPORTED}
+
+
 def code_version() -> str:
     """The git commit, with ``-dirty`` where code or config differs from it; ``unknown`` outside git.
 
@@ -114,6 +139,20 @@ def code_version() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return commit.stdout.strip() + ("" if clean.returncode == 0 else "-dirty")
+
+
+def save_bundle(bundle: Bundle, folder: Path) -> None:
+    """Write a bundle's files, without its card, and read them back.
+
+    Raises
+    ------
+    BundleIncompatible : it could not be loaded again
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in bundle.contents.items():
+        (folder / name).write_bytes(content)
+    (folder / MANIFEST).write_text(json.dumps(bundle.spec.model_dump(mode="json"), indent=1) + "\n")
+    load_bundle(folder)
 
 
 def save_weights(module: torch.nn.Module, path: Path) -> None:

@@ -25,6 +25,7 @@ from cough.run import plan_shards as plan
 from cough.screener import Screener
 from cough.workers import DECODER_CRASHED, shard_table
 from tests.benchmarks.batches import in_part, many_rows
+from tests.children import spawned_by
 from tests.conftest import EXAMPLES
 from training import synth
 
@@ -279,12 +280,6 @@ def test_many_rows_are_journalled_and_joined(tmp_path: Path) -> None:
     assert figures["events"] >= 300
 
 
-def _children(pid: int) -> list[int]:
-    """Of whichever of its threads."""
-    lists = [task / "children" for task in Path(f"/proc/{pid}/task").iterdir()]
-    return [int(child) for found in lists if found.exists() for child in found.read_text().split()]
-
-
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux' /proc to find the workers")
 def test_a_worker_that_dies_costs_no_row(recordings: Path, finished: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(
@@ -295,9 +290,7 @@ def test_a_worker_that_dies_costs_no_row(recordings: Path, finished: Path, tmp_p
     victim = None
     deadline = time.monotonic() + 60
     while victim is None and process.poll() is None and time.monotonic() < deadline:
-        for child in _children(process.pid):
-            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-                victim = child
+        victim = next(iter(spawned_by(process.pid)), None)
         time.sleep(0.01)
     assert victim is not None
     time.sleep(0.6)

@@ -9,19 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.children import is_alive, spawned_by
 from tests.conftest import EXAMPLES
-
-
-def workers_of(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux' /proc to find the workers")
@@ -35,7 +24,7 @@ def test_workers_leave_with_their_run(tmp_path: Path) -> None:
     try:
         while run.poll() is None and not any((tmp_path / "out").glob("shards/*.parquet")):
             time.sleep(0.05)
-        workers = workers_of(run.pid)
+        workers = spawned_by(run.pid)
     finally:
         run.kill()
         run.wait()

@@ -19,7 +19,7 @@ from cough.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
 from cough.screener import Screener
 from tests.cough.test_bundle import edit, replace_file
 from tests.training.test_condition import CONFIG, made
-from training.condition import train_condition
+from training.diagnosis import train_condition
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import httpx
 
+from tests.children import children_of
+
 
 class Live(NamedTuple):
     """A service that is ready."""
@@ -24,8 +26,7 @@ class Live(NamedTuple):
     @property
     def pids(self) -> list[int]:
         """The service and its workers."""
-        children = Path(f"/proc/{self.pid}/task").glob("*/children")
-        return [self.pid, *(int(pid) for file in children for pid in file.read_text().split())]
+        return [self.pid, *children_of(self.pid)]
 
     @property
     def rss_mb(self) -> list[float]:

@@ -23,6 +23,7 @@ import pytest
 from cough import errors
 from cough.bundle import DEFAULT_BUNDLE
 from serving.app import create_app
+from tests.children import children_of, is_alive
 from tests.conftest import EXAMPLES
 from tests.serving.conftest import quiet
 from tests.serving.test_limits import until
@@ -54,18 +55,6 @@ def cough_serve(*options: str) -> Iterator[Started]:
             process.kill()
 
 
-def workers_of(process: subprocess.Popen[str]) -> list[int]:
-    children = Path(f"/proc/{process.pid}/task").glob("*/children")
-    return [int(pid) for file in children for pid in file.read_text().split()]
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-
-
 def screen(url: str) -> int:
     return httpx.post(f"{url}/v1/screenings", files={"file": GOOD}, timeout=60).status_code
 
@@ -75,7 +64,7 @@ def test_what_was_accepted_is_finished(how: signal.Signals, monkeypatch: pytest.
     """The signal comes while requests wait for the one worker, which is held still until after it."""
     monkeypatch.setenv("COUGH_MAX_WAIT_JOBS", "100")
     with cough_serve("--workers", "1") as (process, url):
-        (worker,) = workers_of(process)
+        (worker,) = children_of(process.pid)
         os.kill(worker, signal.SIGSTOP)
         with ThreadPoolExecutor(3) as threads:
             jobs = [threads.submit(screen, url) for _ in range(3)]
@@ -89,27 +78,27 @@ def test_what_was_accepted_is_finished(how: signal.Signals, monkeypatch: pytest.
         assert process.wait(30) in (0, -how, 128 + how)
         assert [line["status"] for line in lines if line.get("route") == "/v1/screenings"] == [200] * 3
         assert not [line for line in lines if line["level"] in ("error", "critical")]
-        until(lambda: not is_running(worker))
+        until(lambda: not is_alive(worker))
 
 
 def test_nothing_is_left_of_a_service_that_was_killed() -> None:
     with cough_serve("--workers", "2") as (process, url):
-        until(lambda: len(workers_of(process)) == 2)
-        workers = workers_of(process)
+        until(lambda: len(children_of(process.pid)) == 2)
+        workers = children_of(process.pid)
         assert screen(url) == 200
         process.kill()
         process.wait()
-        until(lambda: not any(is_running(pid) for pid in workers))
+        until(lambda: not any(is_alive(pid) for pid in workers))
 
 
 def test_a_signal_to_the_whole_group_ends_the_workers_last() -> None:
     """As a terminal and systemd send it."""
     with cough_serve("--workers", "1") as (process, url):
-        (worker,) = workers_of(process)
+        (worker,) = children_of(process.pid)
         os.kill(worker, signal.SIGTERM)
         os.kill(worker, signal.SIGINT)
         assert screen(url) == 200
-        assert workers_of(process) == [worker]
+        assert children_of(process.pid) == [worker]
 
 
 @pytest.mark.parametrize("options", [["--host", "0.0.0.0"], ["--keys", "/absent"], ["--bundle", "/absent"]])

@@ -20,7 +20,7 @@ from cough.bundle import Bundle, load_bundle
 from cough.manifest import Manifest
 from cough.screener import Screener
 from training import condition, synth
-from training.condition import read_condition, train_condition, with_condition
+from training.diagnosis import read_condition, train_condition, with_condition
 from training.recordings import ConditionConfig, Recordings, check_apart, collect
 from training.voters import calibrate, conformal_quantiles, log_softmax, macro_auroc, voter_kinds
 

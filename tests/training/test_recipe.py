@@ -20,7 +20,7 @@ from training.gate import clip_logits
 from training.loso import N_PARTS, PARTS, part_of
 from training.parts import usable
 from training.scoring import clip_scores, sigmoid
-from training.stages import PROJECT, load_weights, run_stage, save_weights, source_hash
+from training.stages import PROJECT, imported_by, load_weights, run_stage, save_weights, source_hash
 
 
 def test_shipped_config_reads_and_overrides() -> None:
@@ -92,6 +92,15 @@ def test_a_failed_stage_leaves_nothing_that_looks_done(tmp_path: Path) -> None:
         run_stage(tmp_path, "stage", {}, fail)
     done = run_stage(tmp_path, "stage", {}, lambda folder: None)
     assert not (done / "half.txt").exists()
+
+
+def test_what_a_stage_depends_on_follows_from_imports() -> None:
+    voters = imported_by("training.diagnosis")
+    # Itself, what it imports, what that imports, and the packages that these are in.
+    assert {"training.diagnosis", "training.voters", "training.classical", "cough.__init__"} <= set(voters)
+    assert not {"training.pipeline", "cough.cli.main", "serving.app"} & set(voters)
+    assert set(imported_by("training.voters")) <= set(voters)
+    assert imported_by("cough.errors") == imported_by("cough.__init__")  # runs before it
 
 
 def test_source_hash_names_modules() -> None:

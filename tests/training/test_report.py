@@ -9,7 +9,7 @@ import pytest
 
 from cough.bundle import Bundle
 from tests.training.test_condition import CONFIG, made
-from training.condition import Condition, train_condition
+from training.diagnosis import Condition, train_condition
 from training.honest_table import COLUMNS, blocks
 from training.report import abstention, evidence_counts, line, verified_rows
 

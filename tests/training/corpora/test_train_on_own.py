@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -111,6 +112,17 @@ def test_gate_and_encoder_of_a_bundle_are_kept_and_where_they_came_from(
     ours = [Encoder(bundle).embed(noise, events)[0] for bundle in (old, new)]
     # The same weights; the ranges of activations are measured anew.
     assert np.linalg.norm(ours[0] - ours[1]) < TOLERANCE
+
+
+def test_a_second_run_makes_nothing_anew(prepared: tuple[Path, Path], trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained.parent / "cache", tmp_path / "cache")
+    again = tmp_path / "again"
+    done = train(again, *prepared)
+    assert done.returncode == 0, done.stderr
+    kept = [line.split(":")[0] for line in done.stdout.splitlines() if ": unchanged, from " in line]
+    assert set(kept) == {"waves", "loso", "gate", "encoder", "models", "voters", "figures"}
+    assert "training the" not in done.stdout + done.stderr
+    assert (again / "bundle.json").read_bytes() == (trained / "bundle.json").read_bytes()
 
 
 def test_the_same_seeds_give_the_same_bundle(
