@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
+
+from cough import errors
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -29,41 +33,77 @@ class WorkerProcess:
 
     One each, and no executor of many: where a process dies while another is being started, that of
     Python 3.11 loses the thread that would tell, and everybody waits for ever.
+
+    Parameters
+    ----------
+    initializer : what the process calls first, with ``initargs``
     """
 
     def __init__(
         self, initializer: Callable[..., None] | None = None, initargs: tuple[Any, ...] = ()
     ) -> None:
-        self._initializer, self._initargs = initializer, initargs
-        self._closing = False
+        self._initargs = (initializer, *initargs)
+        self._changing = threading.Lock()
+        self._closed = False
         self._pool = self._start()
 
     def _start(self) -> ProcessPoolExecutor:
         # Spawned: ONNX Runtime and FFmpeg hold threads that a fork would copy in the middle of things.
         return ProcessPoolExecutor(
-            1, mp_context=get_context("spawn"), initializer=self._initializer, initargs=self._initargs
+            1, mp_context=get_context("spawn"), initializer=_begin, initargs=self._initargs
         )
 
     def call(self, function: Callable[..., T], *args: Any) -> T:
-        """What the function returns there.
+        """What the function returns there, or raises.
 
         Raises
         ------
-        BrokenProcessPool : the process ended, or did not start
+        BrokenProcessPool : the process ended; another one is ready, unless this was closed meanwhile
+        WorkersFailed : no process starts, whatever it is to do
         RuntimeError : it was closed
         """
         try:
             return self._pool.submit(function, *args).result()
         except BrokenProcessPool:
-            self._pool.shutdown(wait=True)
-            if not self._closing:
-                self._pool = self._start()
+            if self._replace():
+                self._check_starts()
             raise
 
     def close(self) -> None:
         """End the process after what it is doing."""
-        self._closing = True
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        with self._changing:
+            self._closed = True
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _replace(self) -> bool:
+        with self._changing:
+            if not self._closed:
+                self._pool.shutdown(wait=True)
+                self._pool = self._start()
+            return not self._closed
+
+    def _check_starts(self) -> None:
+        try:
+            self._pool.submit(_nothing).result()
+        except BrokenProcessPool as error:
+            raise errors.WorkersFailed("The worker processes do not start.") from error
+
+
+def _begin(initializer: Callable[..., None] | None, *initargs: Any) -> None:
+    threading.Thread(target=_leave_with_the_parent, daemon=True).start()
+    if initializer is not None:
+        initializer(*initargs)
+
+
+def _leave_with_the_parent() -> None:
+    """A worker whose run was killed would wait for its next call for ever: siblings keep the queue open."""
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)
+
+
+def _nothing() -> None:
+    """What any process can do that started."""
 
 
 def side_by_side(
@@ -71,7 +111,7 @@ def side_by_side(
 ) -> Iterator[Result]:
     """Results as they come; every worker does one item at a time, and only a few are taken ahead.
 
-    The workers are closed in the end.
+    The workers are closed in the end. What ``do`` raises is raised here, and ends it.
     """
     idle: SimpleQueue[Worker] = SimpleQueue()
     for worker in workers:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import threading
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import parent_process
 from typing import TYPE_CHECKING
 
-from cough import errors
 from cough.bundle import load_bundle
 from cough.manifest import Recording
 from cough.predictions import decode_table, encode_table, predict, prediction_schema
@@ -30,15 +26,7 @@ _row_deadline_s = 0.0
 
 def _start_worker(bundle: str | None, row_deadline_s: float) -> None:
     global _screener, _row_deadline_s
-    threading.Thread(target=_leave_with_the_parent, daemon=True).start()
     _screener, _row_deadline_s = Screener(bundle), row_deadline_s
-
-
-def _leave_with_the_parent() -> None:
-    """A worker whose run was killed would wait for its next shard for ever: siblings keep the queue open."""
-    if parent := parent_process():
-        parent.join()
-        os._exit(1)
 
 
 def screen_shard(shard: Shard) -> bytes:
@@ -105,14 +93,10 @@ class IsolatedScreener:
         self._process.close()
 
     def _ask(self, shard: Shard) -> pa.Table | None:
-        """None: the shard ended the process, and another one is ready."""
+        """None: the shard ended the process."""
         try:
             return decode_table(self._process.call(screen_shard, shard))
         except BrokenProcessPool:
-            try:
-                self._process.call(_is_ready)
-            except BrokenProcessPool as error:  # no recording's fault
-                raise errors.WorkersFailed("The worker processes do not start.") from error
             return None
 
     def _lost(self, recording: Recording) -> pa.Table:
@@ -130,7 +114,3 @@ class IsolatedScreener:
             "events": [],
         }
         return pa.Table.from_pylist([row], schema=prediction_schema(names))
-
-
-def _is_ready() -> bool:
-    return _screener is not None

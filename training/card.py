@@ -242,7 +242,7 @@ def _thresholds(spec: BundleSpec) -> dict[str, dict[str, Any]]:
 
 
 def _condition(c: ConditionSpec, tested: dict[str, Any]) -> dict[str, Any]:
-    """A condition's facts; ``tested`` is what ``training.condition`` measured on the test fold."""
+    """A condition's facts; ``tested`` is what ``training.diagnosis`` measured on the test fold."""
     facts = c.model_dump(mode="json", include={"name", "title", "bands", "answers", "policy", "evidence"})
     voters = [v.model_dump(mode="json", include={"name", "method", "evidence"}) for v in c.voters]
     covered = {band: {"n": n, "share": share} for band, (n, share) in c.mediator.coverage_by_band.items()}

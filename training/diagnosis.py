@@ -320,7 +320,7 @@ def _choose_level_model(train: Recordings, n: int, seed: int) -> Callable[[], Cl
 def _fit(
     make: Callable[[], ClassifierMixin], x: np.ndarray, labels: np.ndarray, asked: np.ndarray, n: int
 ) -> np.ndarray:
-    """(n_asked, n_classes) probabilities."""
+    """(n_asked, n_classes) logarithms of probabilities."""
     model = make().fit(x, labels)
     out = np.full((len(asked), n), 1e-6)
     out[:, model.classes_] = model.predict_proba(asked)

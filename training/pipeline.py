@@ -30,7 +30,6 @@ from pydantic import ValidationError
 
 from cough import errors
 from cough.bundle import DEFAULT_BUNDLE, Bundle, in_a_line, load_bundle
-from cough.manifest import Manifest
 from training import distributed
 from training.assemble import Parts, TrainedGate, assemble
 from training.card import write_bundle
@@ -38,7 +37,6 @@ from training.config import TrainingConfig, read_config
 from training.corpus import Corpus, Teacher, corpus_path
 from training.decoded import prepare_waves
 from training.device import device
-from training.diagnosis import read_condition, train_condition, with_condition
 from training.encoder import build_encoder, train_encoder
 from training.heldout import Heldout
 from training.joined import read_corpora, read_teacher
@@ -48,7 +46,7 @@ from training.members import at_once, member_jobs, read_members, train_members
 from training.nearcoughs import speech_version
 from training.networks import unfold_encoder
 from training.parts import deal, usable
-from training.recordings import collect
+from training.shipped import shipped_condition, with_shipped_condition
 from training.stages import (
     PROJECT,
     check_replaceable,
@@ -61,12 +59,10 @@ from training.stages import (
     save_weights,
     source_hash,
 )
-from training.symptoms import train_symptoms
 from training.waves import Waves, read_waves
 
 LIBRARIES = ("torch", "torchaudio", "onnx", "onnxruntime", "numpy", "scikit-learn", "librosa", "av", "soxr")
 _NETWORKS = ("training.augment", "training.frontend", "training.networks")
-COVID19 = PROJECT / "training" / "covid19.toml"
 FIGURES = "figures.json"
 GATE_SOURCES = (
     *_NETWORKS,
@@ -253,7 +249,8 @@ def train(
         "config": config.model_dump(mode="json", exclude={"tracker"}),
         "data": corpus.data_hash,
         "made_from": made_from,
-        "source": source_hash(imported_by("training.assemble")),
+        "took_s": took_s,
+        "source": source_hash(imported_by("training.assemble", "training.stages")),
     }
     models = run_stage(
         cache,
@@ -268,7 +265,7 @@ def train(
     bundle = load_bundle(voters_stage(corpus, corpus_roots, bundle, cache, config) / "bundle")
     figures = figures_stage(corpus, waves, teacher, bundle, cache, config)
     if distributed.rank() == 0:
-        write_bundle(_completed(bundle, figures, code=version_at_start), out)
+        write_bundle(_completed(bundle, figures, config, code=version_at_start), out)
     distributed.wait()
     return out
 
@@ -276,29 +273,8 @@ def train(
 def voters_stage(
     corpus: Corpus, roots: tuple[Path, ...], bundle: Bundle, cache: Path, config: TrainingConfig
 ) -> Path:
-    """The folder of the bundle with the shipped condition, trained on what the tier of licences has.
-
-    Without it where no corpus has the recordings that it is judged on.
-    """
-    update: dict[str, Any] = {"seed": config.seed, "test_fold": str(config.test_fold)}
-    condition = read_condition(COVID19).model_copy(update=update)
-    if config.licences == "open":
-        where = {**condition.where, "licence_class": "open"}
-        condition = condition.model_copy(update={"where": where})
-    metadata = corpus.root / "metadata"
-
-    def train_voters(folder: Path) -> None:
-        symptoms = train_symptoms(metadata) if metadata.is_dir() else None
-        out = bundle
-        for root in roots:
-            try:
-                data = collect(Manifest.open(root), condition, bundle)
-                out = with_condition(bundle, train_condition(condition, data, bundle, symptoms=symptoms))
-                break
-            except errors.ManifestInvalid as error:
-                print(f"no {condition.name} from {root}: {error}")
-        save_bundle(out, folder / "bundle")
-
+    """The folder of the bundle with the shipped condition, see ``with_shipped_condition``."""
+    condition, metadata = shipped_condition(config), corpus.root / "metadata"
     inputs = {
         "bundle": bundle.sha256,
         "data": corpus.data_hash,
@@ -308,9 +284,14 @@ def voters_stage(
             for path in sorted(metadata.glob("*.csv"))
         },
         "libraries": libraries(),
-        "source": source_hash(imported_by("training.diagnosis", "training.symptoms")),
+        "source": source_hash(imported_by("training.shipped")),
     }
-    return run_stage(cache, "voters", inputs, train_voters)
+
+    def make(folder: Path) -> None:
+        with_voters = with_shipped_condition(bundle, condition, roots=roots, metadata=metadata)
+        save_bundle(with_voters, folder / "bundle")
+
+    return run_stage(cache, "voters", inputs, make)
 
 
 def figures_stage(
@@ -338,12 +319,13 @@ def figures_stage(
     return figures
 
 
-def _completed(bundle: Bundle, figures: dict[str, Any], *, code: str) -> Bundle:
-    """With the figures of the test fold, and the code that made all of it, or would make the same."""
+def _completed(bundle: Bundle, figures: dict[str, Any], config: TrainingConfig, *, code: str) -> Bundle:
+    """With the figures of the test fold, config and code of this run; what was kept is as these make it."""
     metrics = dict(bundle.spec.metrics)
     for part, more in figures.items():
         metrics[part] = {**metrics.get(part, {}), **more}
-    training = bundle.spec.training.model_copy(update={"code_version": code})
+    update = {"code_version": code, "config": config.model_dump(mode="json")}
+    training = bundle.spec.training.model_copy(update=update)
     spec = bundle.spec.model_copy(update={"metrics": metrics, "training": training})
     return Bundle(spec, "", bundle.contents)
 

@@ -57,7 +57,8 @@ def run_stage(
         partial.mkdir(parents=True)
         (partial / "inputs.json").write_text(json.dumps(inputs, sort_keys=True))
         make(partial)
-        if distributed.rank() == 0:
+        # Another run may have made the same meanwhile: equal inputs, equal outcome.
+        if distributed.rank() == 0 and not folder.exists():
             partial.replace(folder)
         else:
             shutil.rmtree(partial)
@@ -146,7 +147,7 @@ def save_bundle(bundle: Bundle, folder: Path) -> None:
 
     Raises
     ------
-    BundleIncompatible : it could not be loaded again
+    BundleError : it could not be loaded again
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in bundle.contents.items():

@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
+from cough import errors
 from cough.processes import WorkerProcess, side_by_side
 
 
@@ -37,7 +38,7 @@ def test_an_item_that_ends_its_process_costs_itself_only() -> None:
 
 def test_a_process_that_cannot_start_is_told_not_waited_for() -> None:
     process = WorkerProcess(os._exit, (1,))
-    with pytest.raises(BrokenProcessPool):
+    with pytest.raises(errors.WorkersFailed):
         process.call(_double_or_die, 1)
     process.close()
 
