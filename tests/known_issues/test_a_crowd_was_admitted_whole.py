@@ -11,9 +11,10 @@ from itertools import islice
 
 import httpx
 
+from tests.children import children_of
 from tests.serving.test_limits import until
 from tests.serving.test_screenings import GOOD, assert_problem, upload
-from tests.serving.test_start import cough_serve, workers_of
+from tests.serving.test_start import cough_serve
 
 N_CLIENTS = 32
 
@@ -26,7 +27,7 @@ def test_of_a_crowd_only_as_many_as_there_is_room_for_are_admitted() -> None:
         threads = stack.enter_context(ThreadPoolExecutor(N_CLIENTS))
         for client in clients:
             assert client.get("/healthz").status_code == 200
-        (worker,) = workers_of(process)
+        (worker,) = children_of(process.pid)
         for pid in (worker, process.pid):
             os.kill(pid, signal.SIGSTOP)
             stack.callback(os.kill, pid, signal.SIGCONT)
