@@ -234,6 +234,11 @@ def _beyond_chance(variants: list[dict[str, Any]]) -> list[str]:
     return [*(f"- {sentence}" for sentence in sentences), ""]
 
 
+def _left_out(trained: set[str]) -> list[str]:
+    names = [variant.name for variant in VARIANTS if variant.name not in trained]
+    return [f"Not trained for this table: {', '.join(names)}.", ""] if names else []
+
+
 def as_markdown(result: dict[str, Any]) -> str:
     """The table for a page; the list above it says what a difference must exceed."""
     variants, mn04 = result["variants"], {"name": "mn04 (never trained here)", **result["mn04"]}
@@ -251,6 +256,7 @@ def as_markdown(result: dict[str, Any]) -> str:
         "of the full recipe. What these differ by is chance.",
         "",
         *_beyond_chance(variants),
+        *_left_out({v["name"] for v in variants}),
         "| " + " | ".join([*header, *sources]) + " |",
         "|" + "---|" * (len(header) + len(sources)),
     ]

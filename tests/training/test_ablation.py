@@ -40,6 +40,13 @@ def test_only_what_exceeds_the_spread_of_the_seeds_is_called_beyond_chance() -> 
     assert "no row goes beyond that" in _page(alike=0.895)
 
 
+def test_a_table_of_some_variants_names_the_others() -> None:
+    page = _page(**{"no rooms": 0.9})
+    (line,) = [line for line in page.splitlines() if line.startswith("Not trained for this table: ")]
+    assert "with mixup" in line
+    assert "no rooms" not in line
+
+
 def test_every_variant_has_a_name_of_its_own_and_the_seeds_are_among_them() -> None:
     names = [variant.name for variant in VARIANTS]
     assert len(set(names)) == len(names)
