@@ -6,7 +6,7 @@
 Each variant changes one thing of the full recipe and is trained twice, each time without one of
 ``JUDGED_PARTS`` of the sources (``training.loso``); its figures are those of the pooled scores of
 recordings whose source the scoring gate never heard, folds 1-4, mn04's own beside them. So that some
-forty gates can be trained on two cores in two hours and a half they see less than the shipped one
+forty gates can be trained on two cores (53 s an epoch, two at a time) they see less than the shipped one
 (``SMALL``), and only the two parts with nine in ten of the coughs are judged: differences between rows
 count, not their height, and none smaller than what chance changes. That is why the full recipe is trained
 from three seeds: rows are compared with their mean, and chance is how far one of them is from another.
