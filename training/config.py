@@ -22,7 +22,7 @@ class GateConfig(_Section):
     """Channels of a member after the stem; later blocks have 2 to 6 times as many. Multiples
     of 8 suit the processors' vectors."""
     width_out: int = 128
-    epochs: int = 32
+    epochs: int = 20
     clips_per_epoch: int = 6400
     batch_size: int = 32
     crop_s: float = 3.0
@@ -69,12 +69,22 @@ class LosoConfig(_Section):
     """The gates that are trained without some of the sources (``training.loso``)."""
 
     epochs: int = 16
-    """Half of the gate's own, for time. Fewer make an unheard source look worse than it will be: on the first
+    """Fewer make an unheard source look worse than it will be: on the first
     two parts (1,232 coughs with sound, 1,726 others) one member had AUROC 0.981, hard 0.958, specificity at
     95 % sensitivity 0.918; two members with 8 epochs each, which take as long, 0.970, 0.951 and 0.841. Twice
     the steps by batches of 16 instead of 32 do not help: 0.980, 0.954 and 0.907."""
     members: int = 1
     processes: int = 2
+
+
+class DistilledConfig(_Section):
+    """The gate's last member where there is a teacher (``training.distilled``): it learns the teacher's
+    embedding of every second and no label."""
+
+    epochs: int = 18
+    """Of the member that ships, going on from one that learnt without a part of the sources."""
+    loso_epochs: int = 8
+    """Of those that learn without a part."""
 
 
 class EncoderConfig(_Section):
@@ -140,6 +150,7 @@ class TrainingConfig(_Section):
     """Where the figures of each epoch go (``training.tracking``); decides no outcome."""
     gate: GateConfig = GateConfig()
     loso: LosoConfig = LosoConfig()
+    distilled: DistilledConfig = DistilledConfig()
     encoder: EncoderConfig = EncoderConfig()
     augment: AugmentConfig = AugmentConfig()
 

@@ -29,6 +29,7 @@ from training.config import TrainingConfig
 from training.corpus import Corpus, Recording, Teacher
 from training.device import device
 from training.networks import EncoderNetwork
+from training.stages import load_weights
 from training.tracking import Tracker
 from training.waves import Waves
 
@@ -171,16 +172,25 @@ def train_encoder(
     rooms: list[np.ndarray],
     config: TrainingConfig,
     *,
+    start: Path | None = None,
     log: Path | None = None,
 ) -> EncoderNetwork:
     """Train on ``rows`` (indices into ``corpus.recordings``); returns the network in eval mode, on the CPU.
 
     Sound is cut and augmented on the CPU; the network is where ``training.device`` says.
+
+    Parameters
+    ----------
+    start : weights to go on from, a file of ``save_weights``; else random ones
+    log : JSON lines, one an epoch, if given
     """
     torch.set_num_threads(config.threads)
     e = config.encoder
     where = device()
-    network = build_encoder(config, teacher).to(where)
+    network = build_encoder(config, teacher)
+    if start is not None:
+        load_weights(network, start)
+    network.to(where)
     distributed.share_norms(network)
     if e.bfloat16:
         network.trunk.to(memory_format=torch.channels_last)

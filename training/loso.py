@@ -100,9 +100,8 @@ def job_folder(job: Job) -> Path:
 
 def _inputs(job: Job) -> dict[str, Any]:
     gate = {"calibration_clips_per_group", "target_sensitivity", "warm_start"}
-    config = job.config.model_dump(
-        mode="json", exclude={"encoder": True, "gate": gate, "loso": True, "tracker": True}
-    )
+    apart = dict.fromkeys(("distilled", "encoder", "loso", "tracker"), True)
+    config = job.config.model_dump(mode="json", exclude={**apart, "gate": gate})
     return {**job.inputs, "part": job.part, "config": config}
 
 
