@@ -37,6 +37,7 @@ from training.config import TrainingConfig, read_config
 from training.corpus import Corpus, Teacher, corpus_path
 from training.decoded import prepare_waves
 from training.device import device
+from training.distilled import DistilledJob
 from training.encoder import build_encoder, train_encoder
 from training.heldout import Heldout
 from training.joined import read_corpora, read_teacher
@@ -83,6 +84,24 @@ GATE_SOURCES = (
 )
 
 
+ENCODER_SOURCES = (
+    *_NETWORKS,
+    "training.clips",
+    "training.corpus",
+    "training.device",
+    "training.distributed",
+    "training.encoder",
+)
+DISTILLED_SOURCES = (
+    *ENCODER_SOURCES,
+    "training.distilled",
+    "training.groups",
+    "training.joined",
+    "training.loso",
+    "training.parts",
+)
+
+
 def loso_jobs(
     corpus: Corpus,
     roots: tuple[Path, ...],
@@ -107,6 +126,25 @@ def loso_jobs(
     }
     parts = range(deal(corpus, config).n_parts)
     return [Job(part, short, roots, waves_folder, cache, inputs) for part in parts]
+
+
+def distilled_jobs(
+    corpus: Corpus,
+    roots: tuple[Path, ...],
+    waves_folder: Path,
+    cache: Path,
+    config: TrainingConfig,
+    shared: dict[str, Any],
+) -> list[DistilledJob]:
+    """The distilled member without each part of the sources, and last the one that ships."""
+    inputs = {
+        **{key: shared[key] for key in ("labels", "teacher", "waves", "libraries", "device")},
+        "source": source_hash(DISTILLED_SOURCES),
+    }
+    parts = range(deal(corpus, config).n_parts)
+    jobs = [DistilledJob(part, config, roots, waves_folder, cache, inputs) for part in parts]
+    start = jobs[1 % len(jobs)].folder if config.gate.warm_start else None
+    return [*jobs, DistilledJob(None, config, roots, waves_folder, cache, inputs, start)]
 
 
 def gate_stage(
@@ -149,16 +187,7 @@ def encoder_stage(
         {
             **shared,
             "config": config.encoder.model_dump(),
-            "source": source_hash(
-                [
-                    *_NETWORKS,
-                    "training.corpus",
-                    "training.clips",
-                    "training.device",
-                    "training.distributed",
-                    "training.encoder",
-                ]
-            ),
+            "source": source_hash(ENCODER_SOURCES),
         },
         lambda folder: save_weights(
             train_encoder(corpus, waves, teacher, training, rooms, config, log=folder / "log.jsonl"),
