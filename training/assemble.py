@@ -45,6 +45,8 @@ class TrainedGate:
     network: GateEnsemble
     heldout: Heldout
     """Of the training folds, by gates that never heard the source."""
+    corrected_by: Heldout
+    """The same by those that corrected the labels it learnt from."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def _gate(parts: Parts, config: TrainingConfig) -> tuple[GateSpec, bytes, dict[s
     held = calibrate_on_heldout(parts.corpus, parts.waves, parts.teacher, parts.gate.heldout, config)
     spec, onnx, parity = calibrated_gate(parts.gate.network, held, parts.waves, parts.training, config)
     labels = label_counts(
-        parts.corpus, parts.waves, parts.teacher, parts.training, config, parts.gate.heldout
+        parts.corpus, parts.waves, parts.teacher, parts.training, config, parts.gate.corrected_by
     )
     return spec, onnx, {"parity_max_abs": parity, "labels": labels, "leave_sources_out": held.table}
 

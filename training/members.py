@@ -16,11 +16,12 @@ from typing import Any
 from training import distributed
 from training.config import TrainingConfig
 from training.device import device
+from training.distilled import DistilledJob
 from training.gate import build_gate, seeds_of_members, train_gate
 from training.heldout import Heldout
 from training.joined import read_corpora, read_teacher
 from training.loso import room_rows, synthetic_sounds
-from training.networks import GateEnsemble
+from training.networks import GateNetwork
 from training.parts import usable
 from training.stages import load_weights, run_stage, save_weights
 from training.waves import read_waves
@@ -39,6 +40,10 @@ class MemberJob:
     heldout_folders: tuple[Path, ...]
     start: Path | None
     """The weights that it goes on from."""
+
+    def run(self) -> Path:
+        """Train it, unless its folder is there already."""
+        return run_stage(self.cache, "gate", self.inputs, lambda folder: _train(self, folder), together=True)
 
 
 def member_jobs(
@@ -75,26 +80,21 @@ def at_once(config: TrainingConfig) -> int:
     return max(1, min(config.threads, config.gate.members))
 
 
-def train_members(jobs: Sequence[MemberJob], *, processes: int) -> list[Path]:
+def train_members(jobs: Sequence[MemberJob | DistilledJob], *, processes: int) -> list[Path]:
     """Folders of the members' weights, in the order of the jobs; what is there already is not made anew."""
     if processes == 1:
-        return [run_member(job) for job in jobs]
+        return [job.run() for job in jobs]
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        return list(pool.map(run_member, jobs))
+        return [begun.result() for begun in [pool.submit(job.run) for job in jobs]]
 
 
-def run_member(job: MemberJob) -> Path:
-    """Train one member, unless its folder is there already."""
-    return run_stage(job.cache, "gate", job.inputs, lambda folder: _train(job, folder), together=True)
-
-
-def read_members(folders: Sequence[Path], jobs: Sequence[MemberJob]) -> GateEnsemble:
-    """The gate of these folders."""
+def read_members(folders: Sequence[Path], jobs: Sequence[MemberJob]) -> list[GateNetwork]:
+    """The members in these folders, in evaluation mode."""
     teacher = read_teacher(read_corpora(jobs[0].corpus_roots))
     members = [build_gate(job.config, teacher) for job in jobs]
     for member, folder in zip(members, folders, strict=True):
         load_weights(member, folder / "weights.npz")
-    return GateEnsemble([member.eval() for member in members])
+    return [member.eval() for member in members]
 
 
 def _train(job: MemberJob, folder: Path) -> None:

@@ -35,9 +35,10 @@ from training.assemble import Parts, TrainedGate, assemble
 from training.card import write_bundle
 from training.config import TrainingConfig, read_config
 from training.corpus import Corpus, Teacher, corpus_path
+from training.cough_layer import fit_layers, mean_logits, read_distilled
 from training.decoded import prepare_waves
 from training.device import device
-from training.distilled import DistilledJob
+from training.distilled import DistilledJob, learn_without_parts
 from training.encoder import build_encoder, train_encoder
 from training.heldout import Heldout
 from training.joined import read_corpora, read_teacher
@@ -45,7 +46,7 @@ from training.loso import Job, leave_sources_out, room_rows
 from training.measure import measure
 from training.members import at_once, member_jobs, read_members, train_members
 from training.nearcoughs import speech_version
-from training.networks import unfold_encoder
+from training.networks import GateEnsemble, unfold_encoder
 from training.parts import deal, usable
 from training.shipped import shipped_condition, with_shipped_condition
 from training.stages import (
@@ -155,19 +156,37 @@ def gate_stage(
     config: TrainingConfig,
     shared: dict[str, Any],
 ) -> tuple[TrainedGate, dict[str, float], list[str]]:
-    """The short gates without each part of the sources, then the gate; seconds they took; stages."""
+    """The short gates without each part of the sources, then the gate; seconds they took; stages.
+
+    Where there is a teacher, the last of several members is distilled from it (``training.distilled``).
+    """
+    distilled = distilled_jobs(corpus, roots, waves_folder, cache, config, shared)
+    if config.gate.members == 1 or not shared["teacher"]:
+        distilled = []
+    labelled = config
+    if distilled:
+        n_labelled = config.gate.members - 1
+        labelled = config.model_copy(update={"gate": config.gate.model_copy(update={"members": n_labelled})})
     jobs = loso_jobs(corpus, roots, waves_folder, cache, config, shared)
-    loso_folders = leave_sources_out(jobs, processes=config.loso.processes)
+    processes = config.loso.processes
+    loso_folders = leave_sources_out(jobs, processes=processes)
+    without_parts = learn_without_parts(distilled[:-1], processes=processes)
     inputs = {**shared, "threads": 1, "source": source_hash([*GATE_SOURCES, "training.members"])}
-    members = member_jobs(config, roots, waves_folder, cache, inputs, loso_folders)
-    processes = at_once(config)
-    folders = train_members(members, processes=processes)
+    members = member_jobs(labelled, roots, waves_folder, cache, inputs, loso_folders)
+    folders = train_members([*members, *distilled[-1:]], processes=at_once(config))
     took_s = {
-        "leave_sources_out": sum(map(epochs_s, loso_folders)) / config.loso.processes,
-        "gate": sum(map(epochs_s, folders)) / processes,
+        "leave_sources_out": sum(map(epochs_s, (*loso_folders, *without_parts))) / processes,
+        "gate": sum(map(epochs_s, folders)) / at_once(config),
     }
-    trained = TrainedGate(read_members(folders, members), Heldout.read(loso_folders))
-    return trained, took_s, [folder.name for folder in (*loso_folders, *folders)]
+    heldout = Heldout.read(loso_folders)
+    gate = TrainedGate(GateEnsemble(read_members(folders[: len(members)], members)), heldout, heldout)
+    layers = fit_layers(distilled, processes=processes)
+    if layers:
+        last = read_distilled(distilled[-1], layers[-1])
+        both = mean_logits(heldout, Heldout.read(layers[:-1]))
+        gate = TrainedGate(GateEnsemble([*gate.network.members, last]), both, heldout)
+    made = (*loso_folders, *without_parts, *folders, *layers)
+    return gate, took_s, [folder.name for folder in made]
 
 
 def encoder_stage(

@@ -1,0 +1,104 @@
+"""The layer that tells coughs from what the distilled member hears, and the gate that it is part of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training.conftest import recording
+from training import synth
+from training.corpus import Corpus, Teacher
+from training.cough_layer import DistilledMember, fit_layer, mean_logits
+from training.export import check_parity, export_gate, gate_module
+from training.frontend import FRAME_S
+from training.heldout import Heldout
+from training.networks import EncoderNetwork, GateEnsemble, GateNetwork
+from training.scoring import SILENT_LOGIT, frame_logits
+from training.waves import Waves
+
+HOP = 640
+
+
+def untrained(seed: int = 0) -> DistilledMember:
+    torch.manual_seed(seed)
+    encoder = EncoderNetwork(width=8, embedding_size=8, n_teacher_classes=2, teacher_size=8)
+    return DistilledMember(encoder).eval()
+
+
+def sounds(seed: int) -> tuple[Corpus, Waves, Teacher]:
+    """Sixteen recordings of 4 s, coughs and babble in turn, about which the teacher says nothing."""
+    random = np.random.default_rng(seed)
+    made = [
+        synth.cough_bout(random, duration_s=4.0) if i % 2 == 0 else synth.babble(random, duration_s=4.0)
+        for i in range(16)
+    ]
+    samples = np.round(np.concatenate(made) * 20_000).astype(np.int16)
+    starts = np.arange(17, dtype=np.int64) * 64_000
+    recordings = tuple(recording(str(i), ("cough", "speech")[i % 2]) for i in range(16))
+    rows, start_s = np.repeat(np.arange(16), 4), np.tile(np.arange(4.0), 16)
+    silence = np.zeros((64, 2), np.float16)
+    teacher = Teacher(("Cough", "Speech"), rows, start_s, silence, rows, start_s, silence, "")
+    return Corpus(root=None, recordings=recordings), Waves(samples, samples, starts, ""), teacher  # type: ignore[arg-type]
+
+
+def test_the_layer_tells_coughs_from_babble_it_was_not_fitted_to() -> None:
+    member = untrained()
+    fit_layer(member, *sounds(1), np.arange(16))
+    _, waves, _ = sounds(2)
+    best = [float(z.max()) for z in frame_logits(GateEnsemble([member]), waves, np.arange(16))]
+    assert min(best[::2]) > max(best[1::2])
+
+
+def test_the_same_clips_give_the_same_layer() -> None:
+    layers = []
+    for _ in range(2):
+        member = untrained()
+        fit_layer(member, *sounds(1), np.arange(16))
+        layers.append(member.layer())
+    for name, value in layers[0].items():
+        assert torch.equal(value, layers[1][name])
+
+
+def test_unlabelled_and_silent_clips_teach_nothing() -> None:
+    corpus, waves, teacher = sounds(1)
+    more = Corpus(
+        root=None, recordings=(*corpus.recordings, recording("16", "unlabelled"), recording("17", "cough"))
+    )  # type: ignore[arg-type]
+    samples = np.concatenate([waves.clean, waves.clean[:64_000], np.zeros(64_000, np.int16)])
+    longer = Waves(samples, samples, np.arange(19, dtype=np.int64) * 64_000, "")
+    one, other = untrained(), untrained()
+    fit_layer(one, corpus, waves, teacher, np.arange(16))
+    fit_layer(other, more, longer, teacher, np.arange(18))
+    for name, value in one.layer().items():
+        assert torch.equal(value, other.layer()[name])
+
+
+def test_a_frame_hears_no_further_than_it_says(bout: np.ndarray) -> None:
+    member = untrained(3)
+    wave = np.tile(bout[:64_000], 3)
+    changed = wave.copy()
+    changed[96_000:97_000] += np.random.default_rng(0).uniform(-0.5, 0.5, 1_000).astype(np.float32)
+    with torch.inference_mode():
+        before, after = (member(torch.from_numpy(w)[None])[0].numpy() for w in (wave, changed))
+    moved = np.flatnonzero(np.abs(before - after) > 1e-5) * 4 * FRAME_S
+    assert moved.min() >= 6.0 - member.context_s() - 0.04
+    assert moved.max() <= 97_000 / 16_000 + member.context_s()
+
+
+def test_a_gate_with_it_is_exported_with_one_front_end(bout: np.ndarray) -> None:
+    torch.manual_seed(1)
+    labelled = GateNetwork(width=8, width_out=16, n_teacher_classes=2, embedding_size=2).eval()
+    gate = GateEnsemble([labelled, untrained()])
+    model = export_gate(gate, slope=1.5, shift=-0.5)
+    assert check_parity(gate_module(gate, slope=1.5, shift=-0.5), model, [bout[:64_000]]) < 1e-5
+
+
+def test_the_mean_of_both_is_that_of_the_gate() -> None:
+    one = Heldout(np.array([3, 5]), [np.array([1.0, SILENT_LOGIT]), np.array([2.0])])
+    other = Heldout(np.array([5, 3]), [np.array([4.0]), np.array([3.0, SILENT_LOGIT])])
+    both = mean_logits(one, other)
+    assert both.rows.tolist() == [3, 5]
+    assert [z.tolist() for z in both.logits] == [[2.0, SILENT_LOGIT], [3.0]]
+    with pytest.raises(ValueError, match="missing"):
+        mean_logits(one, Heldout(np.array([3]), [np.zeros(2)]))

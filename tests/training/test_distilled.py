@@ -1,0 +1,94 @@
+"""The member that learns what a teacher hears: which recordings, from which weights on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training.conftest import recording
+from training.config import EncoderConfig, TrainingConfig, read_config
+from training.corpus import Corpus, Teacher
+from training.encoder import build_encoder, train_encoder
+from training.parts import deal
+from training.pipeline import distilled_jobs
+from training.stages import PROJECT, save_weights
+from training.waves import Waves
+
+SHARED = dict.fromkeys(("labels", "teacher", "waves", "libraries", "device"), "")
+
+
+def corpus_of_three_sources() -> Corpus:
+    recordings = [
+        recording(f"{source}{i}", ("cough", "speech")[i % 2], source=source, group_id=f"{source}{i}")
+        for source in ("one", "two", "three")
+        for i in range(60)
+    ]
+    return Corpus(root=None, recordings=tuple(recordings))  # type: ignore[arg-type]
+
+
+def config_with(*overrides: str) -> TrainingConfig:
+    return read_config(PROJECT / "training" / "default.toml", list(overrides))
+
+
+def test_each_part_is_left_out_once_and_the_last_hears_all() -> None:
+    corpus, config = corpus_of_three_sources(), config_with()
+    *parts, last = distilled_jobs(corpus, (), Path("waves"), Path("cache"), config, SHARED)
+    assert [job.part for job in parts] == list(range(deal(corpus, config).n_parts))
+    for job in parts:
+        training, unheard = job.rows(corpus)
+        assert len(training) + len(unheard) == 180
+        assert not {corpus.recordings[r].source for r in training} & {
+            corpus.recordings[r].source for r in unheard
+        }
+    assert len(last.rows(corpus)[0]) == 180
+    assert len({job.folder for job in (*parts, last)}) == len(parts) + 1
+
+
+def test_the_last_goes_on_from_one_that_left_a_part_out() -> None:
+    corpus = corpus_of_three_sources()
+
+    def last(*overrides: str) -> Path | None:
+        config = config_with(*overrides)
+        return distilled_jobs(corpus, (), Path("waves"), Path("cache"), config, SHARED)[-1].start
+
+    assert last() == distilled_jobs(corpus, (), Path("waves"), Path("cache"), config_with(), SHARED)[1].folder
+    assert last("gate.warm_start=false") is None
+
+
+@pytest.mark.parametrize(
+    ("override", "changes"),
+    [
+        ("distilled.loso_epochs=3", True),
+        ("gate.width=16", True),
+        ("encoder.class_loss=0.5", True),
+        ("gate.epochs=3", False),
+        ("encoder.epochs=3", False),
+        ("encoder.width=16", False),
+    ],
+)
+def test_it_is_trained_anew_only_where_its_own_recipe_changes(override: str, changes: bool) -> None:
+    corpus = corpus_of_three_sources()
+
+    def folder(config: TrainingConfig) -> Path:
+        return distilled_jobs(corpus, (), Path("waves"), Path("cache"), config, SHARED)[0].folder
+
+    assert (folder(config_with()) != folder(config_with(override))) is changes
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")  # of six clips none has a class of 20
+def test_an_encoder_goes_on_from_given_weights(tiny: tuple[Corpus, Waves, Teacher], tmp_path: Path) -> None:
+    corpus, waves, teacher = tiny
+    encoder = EncoderConfig(width=4, embedding_size=8, epochs=1, batch_size=8, learning_rate=1e-9)
+    config = TrainingConfig(encoder=encoder, threads=1)
+    other = build_encoder(config.model_copy(update={"seed": 99}), teacher)
+    save_weights(other, tmp_path / "weights.npz")
+    rows = np.arange(len(corpus.recordings))
+    begun = dict(other.named_parameters())
+    went_on = train_encoder(corpus, waves, teacher, rows, [], config, start=tmp_path / "weights.npz")
+    anew = train_encoder(corpus, waves, teacher, rows, [], config)
+    for name, weight in went_on.named_parameters():
+        torch.testing.assert_close(weight, begun[name], atol=1e-6, rtol=0)
+    assert not torch.allclose(anew.project.weight, begun["project.weight"], atol=1e-3)
