@@ -73,7 +73,7 @@ def run_batch(
 def _claim(run: Run, out: Path) -> None:
     record = out / RUN
     if record.exists():
-        if Run.read(record) != run:
+        if not run.is_of(Run.read(record)):
             raise errors.BatchMismatch(f"{out} holds another run: its {RUN} differs. Choose another folder.")
         return
     if any(p for p in out.iterdir() if not p.name.startswith(".")):

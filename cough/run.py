@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -16,6 +18,8 @@ from cough.bundle import DEFAULT_BUNDLE, chosen_folder, load_bundle
 from cough.manifest import Manifest, Recording, Row
 
 SHARD_ROWS = 64
+LIBRARIES = ("av", "numpy", "onnxruntime", "soxr")
+"""What decodes and scores; another version may differ in the last digits."""
 
 
 class Run(BaseModel):
@@ -36,6 +40,8 @@ class Run(BaseModel):
     shard_rows: int = SHARD_ROWS
     row_deadline_s: float = 300.0
     """A recording that takes longer is given up; an hour of sound takes some twenty seconds."""
+    made_with: dict[str, str] = {}
+    """Versions of ``LIBRARIES``, and a hash of this package's code; what differs is told, not refused."""
 
     @classmethod
     def plan(cls, manifest: str | os.PathLike[str], *, bundle: str | os.PathLike[str] | None = None) -> Run:
@@ -59,6 +65,7 @@ class Run(BaseModel):
             bundle_id=loaded.spec.bundle_id,
             bundle_sha256=loaded.sha256,
             cough_version=cough.__version__,
+            made_with=made_with(),
         )
 
     @property
@@ -79,6 +86,29 @@ class Run(BaseModel):
         except (OSError, ValidationError) as error:
             raise errors.BatchMismatch(f"{path.name} is no record of a batch run.") from error
 
+    def is_of(self, record: Run) -> bool:
+        """Whether both ask for the same predictions, whatever they were made with."""
+        apart = {"made_with"}
+        return self.model_dump(exclude=apart) == record.model_dump(exclude=apart)
+
+    def changes_since(self, record: Run) -> list[str]:
+        """What the two were made with that is not the same, in words."""
+        return [
+            f"{name} was {record.made_with[name]} then and is {now}"
+            for name, now in self.made_with.items()
+            if record.made_with.get(name, now) != now
+        ]
+
+    def replayed(self) -> Run:
+        """The same to be run now.
+
+        Raises
+        ------
+        BatchMismatch : the manifest or the bundle is not that of the record
+        """
+        self.check_replayable()
+        return self.model_copy(update={"made_with": made_with()})
+
     def check_replayable(self) -> None:
         """Whether the manifest and the bundle are still those of the record.
 
@@ -92,6 +122,14 @@ class Run(BaseModel):
                 used = f"{now.bundle_id} in {self.bundle_folder}, the record has {self.bundle_id}"
                 hint = f" (the bundle is {used})" if name == "bundle_sha256" else ""
                 raise errors.BatchMismatch(f"{name} is not that of the record{hint}.")
+
+
+def made_with() -> dict[str, str]:
+    """Versions of ``LIBRARIES`` and a hash of this package's code."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(cough.__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return {**{name: version(name) for name in LIBRARIES}, "cough's code": digest.hexdigest()[:12]}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cough.bundle import DEFAULT_BUNDLE, Bundle, BundleSpec, ConditionSpec, load_bundle
+from cough.evaluation.metrics import wilson
 from training.benchmark import RESULTS
 from training.card_page import as_markdown
 from training.gate_table import interval, number
@@ -286,13 +286,11 @@ def _figures(node: dict[str, Any], *, path: str = "", test_set: str = "") -> Ite
 
 def _accuracy_95(node: dict[str, Any], key: str) -> list[float] | None:
     """Wilson's 95 % interval (1927) of an accuracy on ``test_clips`` independent clips."""
-    n, z = node.get("test_clips"), 1.96
+    n = node.get("test_clips")
     if not n or not key.endswith("accuracy"):
         return None
-    share = node[key]
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return [round(centre - half, 4), round(centre + half, 4)]
+    low, high = wilson(node[key], n)
+    return [round(low, 4), round(high, 4)]
 
 
 def _failures(result: dict[str, Any]) -> list[str]:

@@ -35,10 +35,18 @@ class Judged:
     """(n, n_classes): from what is heard between the coughs."""
 
 
-def measured(figures: Callable[[np.ndarray], Mapping[str, float]], groups: np.ndarray) -> dict[str, Any]:
-    """Each figure of row indices by its name, its interval, groups resampled, as ``<name>_95``; rounded."""
+def measured(
+    figures: Callable[[np.ndarray], Mapping[str, float]],
+    groups: np.ndarray,
+    *,
+    shares: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, Any]:
+    """Each figure of row indices by its name, its interval, groups resampled, as ``<name>_95``; rounded.
+
+    ``shares`` as ``intervals`` takes them.
+    """
     out: dict[str, Any] = {}
-    for name, figure in intervals(figures, groups).items():
+    for name, figure in intervals(figures, groups, shares=shares).items():
         out[name] = round(figure["value"], 4)
         out[f"{name}_95"] = [round(figure["low"], 4), round(figure["high"], 4)]
     return out
@@ -69,6 +77,11 @@ def at_one_half(ill: np.ndarray, p: np.ndarray) -> dict[str, float]:
     }
 
 
+def shares_of(ill: np.ndarray) -> dict[str, np.ndarray]:
+    """Which rows ``at_one_half`` counts shares among."""
+    return {"sensitivity": ill, "specificity": ~ill}
+
+
 def evidence_of(judged: Judged, probability: np.ndarray, config: ConditionConfig) -> Evidence:
     """One scorer's figures beside those of levels."""
     data = judged.data
@@ -85,7 +98,7 @@ def evidence_of(judged: Judged, probability: np.ndarray, config: ConditionConfig
         n_recordings=len(data),
         n_positive=int((data.labels > 0).sum()),
         margin_95=margin_over_levels(judged, probability),
-        **measured(figures, data.groups),
+        **measured(figures, data.groups, shares=shares_of(data.labels > 0)),
     )
 
 
@@ -130,10 +143,13 @@ def sets_of(
         }
 
     def by_class(rows: np.ndarray) -> dict[str, float]:
-        among = {name: labels[rows] == kind for kind, name in enumerate(config.classes)}
-        return {name: share(inside[rows] & here, here) for name, here in among.items()}
+        return {name: share(inside[rows] & here[rows], here[rows]) for name, here in classes.items()}
 
+    everybody = np.ones(len(labels), bool)
+    classes = {name: labels == kind for kind, name in enumerate(config.classes)}
     return {
-        **measured(whole, groups),
-        "coverage_of_class": measured(by_class, groups),
+        **measured(
+            whole, groups, shares=dict.fromkeys(("coverage_of_sets", "share_with_single_answer"), everybody)
+        ),
+        "coverage_of_class": measured(by_class, groups, shares=classes),
     }

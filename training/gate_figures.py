@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
 
-from cough.evaluation.metrics import auroc, expected_calibration_error
+from cough.evaluation.metrics import auroc, expected_calibration_error, wilson
 from training.gate_table import Clips
 
 WIDTH_IN = 7.0
@@ -151,7 +151,7 @@ def draw_reliability(clips: Clips, path: Path, *, title: str) -> None:
             bins = np.unique(index)
             seen = np.array([clips.cough[index == b].mean() for b in bins])
             said = np.array([detector.scores[index == b].mean() for b in bins])
-            bounds = np.array([_wilson(clips.cough[index == b]) for b in bins])
+            bounds = np.array([wilson(clips.cough[index == b].mean(), int((index == b).sum())) for b in bins])
             errors = np.clip([seen - bounds[:, 0], bounds[:, 1] - seen], 0, 1)
             curve.errorbar(said, seen, errors, marker="o", markersize=3.5, capsize=2, **STYLES[name])
             error = expected_calibration_error(clips.cough, detector.scores)
@@ -174,7 +174,7 @@ def draw_specificities(clips: Clips, path: Path, *, title: str) -> None:
             here = clips.events == event
             for name, shift in (("mn04", 0.17), ("ours", -0.17)):
                 refused = ~clips.detectors[name].accepted[here]
-                low, high = _wilson(refused)
+                low, high = wilson(refused.mean(), len(refused))
                 color = STYLES[name]["color"]
                 axes.plot([100 * low, 100 * high], [y + shift] * 2, color=color, linewidth=0.8, alpha=0.6)
                 axes.plot(
@@ -248,14 +248,6 @@ def _signed_square(x: np.ndarray) -> np.ndarray:
 def _log_odds(scores: np.ndarray) -> np.ndarray:
     kept = np.clip(scores, 1e-6, 1 - 1e-6)
     return np.log(kept / (1 - kept))
-
-
-def _wilson(hits: np.ndarray) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927); takes clips as independent."""
-    n, share, z = len(hits), float(hits.mean()), 1.96
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return float(centre - half), float(centre + half)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ from cough.manifest import Manifest
 from cough.mediator import prediction_set
 from training.corpus import Corpus, Teacher, corpus_path
 from training.diagnosis import Condition, read_condition, train_condition
-from training.evidence import Judged, called, measured
+from training.evidence import Judged, called, measured, shares_of
 from training.honest_table import REPORT, RESULTS, TITLES, blocks
 from training.recordings import Recordings, collect
 from training.stages import PROJECT, code_version
@@ -97,7 +97,7 @@ def line(
         }
 
     return {
-        **measured(figures, data.groups),
+        **measured(figures, data.groups, shares=shares_of(data.labels > 0)),
         **measured(lambda r: {"level_matched_auroc": area(matched[r])}, data.groups[matched]),
         **measured(lambda r: {"verified_auroc": area(verified[r])}, data.groups[verified]),
     }
@@ -123,7 +123,13 @@ def abstention(judged: Judged, spec: ConditionSpec) -> dict[str, Any]:
             "accuracy_of_those_answers": float(right[rows][some].mean()) if some.any() else float("nan"),
         }
 
-    found = measured(figures, judged.data.groups)
+    everybody = np.ones(len(labels), bool)
+    shares = {
+        "coverage_of_sets": everybody,
+        "abstains_without_the_rule_of_evidence": everybody,
+        "accuracy_of_those_answers": answered,
+    }
+    found = measured(figures, judged.data.groups, shares=shares)
     if not answered.any():
         found |= {"accuracy_of_those_answers": None, "accuracy_of_those_answers_95": None}
     return {

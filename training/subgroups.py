@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from cough.evaluation.metrics import auroc, group_bootstrap, sensitivity, specificity
+from cough.evaluation.resampling import unanimous
 from training.benchmark import table
 from training.corpus import Corpus, Recording
 from training.gate_table import interval, number
@@ -99,6 +100,8 @@ def _figures(
             groups[kept].tolist(),
             seed=seed,
         )
+        rarer = min(len(set(groups[kept & kind])) for kind in (cough, ~cough) if (kept & kind).any())
+        bounds = unanimous(*bounds, n=rarer)
         row[f"{name}_95"] = [round(bound, 4) for bound in bounds]
     return row
 

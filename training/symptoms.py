@@ -35,7 +35,7 @@ from cough.evaluation.metrics import auroc, expected_calibration_error
 from cough.symptoms import SymptomEvidence, SymptomSpec
 from training.card import write_card
 from training.corpus import corpus_path
-from training.evidence import at_one_half, measured
+from training.evidence import at_one_half, measured, shares_of
 
 SEED = 20_201
 COSWARA = {
@@ -93,7 +93,7 @@ def train_symptoms(metadata: Path) -> SymptomSpec:
         test_set="Coswara participants, five folds, each scored by a model of the other four",
         n_people=len(labels),
         n_positive=int(labels.sum()),
-        **measured(figures, np.arange(len(labels))),
+        **measured(figures, np.arange(len(labels)), shares=shares_of(labels == 1)),
         partly_answered_calibration_error=round(expected_calibration_error(labels, from_part), 4),
         elsewhere=_on_coughvid(metadata / "coughvid_v1_metadata.csv", weights, averages),
         caveat=f"{CAVEAT} Asthma was ticked by {int(features['asthma'].sum())} of them, another lung disease "

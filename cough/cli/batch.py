@@ -64,6 +64,7 @@ def batch(
         raise typer.BadParameter("only the Ray engine has an address", param_hint="--address")
     common.need("batch", "pyarrow")
     from cough.batch import run_batch, summary
+    from cough.journal import RUN
     from cough.manifest import Manifest
     from cough.run import Run
 
@@ -81,11 +82,15 @@ def batch(
             raise typer.Exit(common.FAILED) from error
     with common.usage_errors():
         if replay is not None:
-            run = Run.read(replay)
-            run.check_replayable()
+            record = Run.read(replay)
+            run = record.replayed()
         else:
             run = Run.plan(source or "", bundle=bundle)
+            begun = output / RUN
+            record = Run.read(begun) if begun.is_file() else run
         left_out = Manifest.open(run.manifest).left_out()
+    for change in run.changes_since(record):
+        common.err.print(f"other results are possible: {change}", markup=False)
     if left_out:
         kinds = ", ".join(
             f"{n} {common.printable(kind) or 'without'}" for kind, n in left_out.most_common(MOST)
@@ -100,6 +105,9 @@ def batch(
     except CoughError as error:
         common.report(error)
         raise typer.Exit(common.FAILED) from error
+    except KeyboardInterrupt:
+        common.err.print(f"stopped; what was screened is in {output}, the same command goes on", markup=False)
+        raise
     facts = summary(output) | {"left_out": left_out.total()}
     if json_output:
         common.emit(json.dumps(facts))

@@ -110,6 +110,12 @@ def evaluate(
     try:
         with common.progress(*columns) as bar:
             task = bar.add_task("reading", total=None)
+
+            def tick(step: str) -> None:
+                bar.update(task, description=step)
+                if not common.err.is_terminal:
+                    common.err.print(f"{step} ...", markup=False)
+
             check_out(output)
             table = only(join(predictions, Manifest.open(source), labels=labels, beside=chosen), where or [])
             known = Known.of(Manifest.open(trained_on), trained_where or ()) if trained_on else None
@@ -119,9 +125,9 @@ def evaluate(
                 trained_on=known,
                 other=other,
                 match_on=tuple(match_on or ()),
-                tick=lambda step: bar.update(task, description=step),
+                tick=tick,
             )
-            bar.update(task, description="drawing")
+            tick("drawing")
             write_report(metrics, output, title=title)
     except CoughError as error:
         common.report(error)

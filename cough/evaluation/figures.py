@@ -58,7 +58,7 @@ def draw(metrics: dict[str, Any]) -> Iterator[Drawing]:
         audio = condition["audio"]
         yield _figure(
             f"{name}-roc",
-            f"{what}ROC; the cross is WHO's 90/70 line",
+            f"{what}ROC; above and left of the dashed lines it is what WHO asks of a triage test (90/70)",
             _curve_alt(name, audio),
             _roc,
             condition,
@@ -66,14 +66,19 @@ def draw(metrics: dict[str, Any]) -> Iterator[Drawing]:
         yield _figure(
             f"{name}-calibration",
             f"{what}probability against frequency",
-            f"Expected calibration error {audio['expected_calibration_error']['value']:.2f}.",
+            f"Expected calibration error {audio['expected_calibration_error']['value']:.2f}. "
+            + "; ".join(f"said {p:.2f}, found {found:.2f} of {n}" for p, found, n in audio["calibration"]),
             _calibration,
             audio,
         )
         yield _figure(
             f"{name}-decision",
             f"{what}net benefit against calling everybody or nobody",
-            "Net benefit by threshold probability.",
+            "Net benefit of the sound and of calling everybody: "
+            + "; ".join(
+                f"at {v['threshold']:.0%} {v['audio']['value']:.2f} and {v['everybody']['value']:.2f}"
+                for v in audio["net_benefit"]
+            ),
             _decision,
             audio,
         )
@@ -145,7 +150,8 @@ def _roc(axes: Axes, condition: dict[str, Any]) -> None:
     for one, style in zip(condition["comparators"], STYLES, strict=False):
         axes.plot(*zip(*one["curve"], strict=True), color=OTHER, lw=1, ls=style, label=one["name"])
     axes.plot(*zip(*condition["audio"]["curve"], strict=True), color=AUDIO, lw=2, label="sound")
-    axes.plot(0.3, 0.9, "+", color="black", ms=12)
+    for draw, at in ((axes.axhline, 0.9), (axes.axvline, 0.3)):
+        draw(at, color="black", lw=0.8, ls="--")
     axes.legend(fontsize=8, frameon=False, loc="lower right")
 
 

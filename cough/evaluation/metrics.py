@@ -109,6 +109,14 @@ def less_noise(low: float, high: float, *, value: float, mean_of_resamples: floa
     return min(value, max(0.0, float(low) - excess)), max(value, float(high) - excess)
 
 
+def wilson(share: float, n: float) -> tuple[float, float]:
+    """95 % interval of a share of ``n`` independent trials (Wilson 1927)."""
+    z = 1.96
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * float(np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)))
+    return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
+
+
 def group_resamples(groups: npt.ArrayLike, *, seed: int, resamples: int) -> Iterator[npt.NDArray[np.int64]]:
     """The row indices of each draw of whole groups with replacement."""
     random = np.random.default_rng(seed)

@@ -21,7 +21,8 @@ Float: TypeAlias = npt.NDArray[np.float64]
 HELD_OUT = ("source", "site", "country")
 """Columns of which each value in turn is left out of the comparators' fit."""
 SUBGROUPS = ("sex", "age_band", "channel", "device", "language", "band")
-AGE_EDGES = (0, 18, 40, 60, 200)
+AGE_EDGES = (0, 18, 40, 60, 121)
+"""In years; who is said to be older has no band."""
 AGE_BANDS = ("0-17", "18-39", "40-59", "60 and over")
 AT_MOST = 12
 """Subgroups listed of one column, the largest first: a corpus may name thousands of devices."""
@@ -59,7 +60,9 @@ def subgroups(rows: pd.DataFrame, y: Float, p: Float, who: npt.NDArray[Any]) -> 
     columns = {name: rows[name] for name in SUBGROUPS if name in rows}
     if "age" in rows:
         bands = pd.cut(rows["age"], AGE_EDGES, right=False, labels=AGE_BANDS)
-        columns["age band"] = bands.astype("string")
+        stated = bands.astype("string").fillna("")
+        if (stated != "").any():
+            columns["age_band"] = stated.where(stated != "", columns.get("age_band", stated))
     out = []
     for name, column in columns.items():
         words = column.replace("", np.nan).fillna("not stated").astype(str)

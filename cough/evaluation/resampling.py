@@ -8,7 +8,14 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from cough.evaluation.metrics import auroc, delong, group_bootstrap, group_resamples, less_noise
+from cough.evaluation.metrics import (
+    auroc,
+    delong,
+    group_bootstrap,
+    group_resamples,
+    less_noise,
+    wilson,
+)
 
 Float: TypeAlias = npt.NDArray[np.float64]
 Figure: TypeAlias = dict[str, float]
@@ -31,9 +38,17 @@ def interval(figure: Callable[[npt.NDArray[np.int64]], float], subjects: npt.NDA
 
 
 def intervals(
-    figures: Callable[[npt.NDArray[np.int64]], Mapping[str, float]], subjects: npt.NDArray[Any]
+    figures: Callable[[npt.NDArray[np.int64]], Mapping[str, float]],
+    subjects: npt.NDArray[Any],
+    *,
+    shares: Mapping[str, npt.NDArray[Any]] | None = None,
 ) -> dict[str, Figure]:
-    """``interval`` of many figures of the same row indices, all on the same resamples."""
+    """``interval`` of many figures of the same row indices, all on the same resamples.
+
+    Parameters
+    ----------
+    shares : of figures that are shares of rows, (n,) of 0 and 1, among which: see ``unanimous``
+    """
     values = figures(np.arange(len(subjects)))
     nothing = dict.fromkeys(("value", "low", "high"), float("nan"))
     finite = [name for name, value in values.items() if np.isfinite(value)]
@@ -50,8 +65,19 @@ def intervals(
         value, bounds = float(values[name]), (float(low[i]), float(high[i]))
         if name == CALIBRATION_ERROR:
             bounds = less_noise(*bounds, value=value, mean_of_resamples=float(mean[i]))
+        if shares and name in shares:
+            bounds = unanimous(*bounds, n=len(set(subjects[np.asarray(shares[name], bool)])))
         known[name] = {"value": value, "low": bounds[0], "high": bounds[1]}
     return {name: known.get(name, nothing) for name in values}
+
+
+def unanimous(low: float, high: float, *, n: int) -> tuple[float, float]:
+    """The interval of a share, which is no point where all ``n`` subjects agree.
+
+    Resampling those that agree finds no one who differs, however few they are; the next one may. Then it is
+    Wilson's interval for so many trials.
+    """
+    return (low, high) if low < high or low not in (0.0, 1.0) else wilson(low, n)
 
 
 def share(of: npt.NDArray[Any], among: npt.NDArray[Any]) -> float:
@@ -78,7 +104,7 @@ def rates(
         values = np.divide(times @ of, n, out=np.full(len(n), np.nan), where=n > 0)
         return dict(zip(parts, values.tolist(), strict=True))
 
-    found = intervals(figures, subjects)
+    found = intervals(figures, subjects, shares={name: a for name, (_, a) in parts.items()})
     return {name: found[name] if enough(subjects[a == 1]) else None for name, (_, a) in parts.items()}
 
 
@@ -88,10 +114,17 @@ def enough(subjects: npt.NDArray[Any]) -> bool:
 
 
 def auroc_interval(y: Float, s: Float, subjects: npt.NDArray[Any]) -> Figure | None:
-    """None where a class has too few subjects to say."""
-    if not all(enough(subjects[y == k]) for k in (0, 1)):
+    """None where a class has too few subjects to say.
+
+    Where every pair is in order, the interval is that of a share of the rarer class's subjects
+    (``unanimous``).
+    """
+    people = [len(set(subjects[y == k])) for k in (0, 1)]
+    if min(people) < MIN_A_CLASS:
         return None
-    return interval(lambda rows: auroc(y[rows], s[rows]), subjects)
+    found = interval(lambda rows: auroc(y[rows], s[rows]), subjects)
+    found["low"], found["high"] = unanimous(found["low"], found["high"], n=min(people))
+    return found
 
 
 def compare(y: Float, this: Float, other: Float, who: npt.NDArray[Any]) -> dict[str, Any]:

@@ -43,7 +43,11 @@ def sound(y: Float, p: Float, rows: pd.DataFrame, name: str, who: npt.NDArray[An
     """
     said = rows[f"said_{name}"].to_numpy(float)
     answered = np.isfinite(said)
-    found = intervals(lambda r: _figures(y[r], p[r], said[r]), who)
+    shares: dict[str, npt.NDArray[Any]] = {"answered": np.ones(len(y)), "accuracy_of_answers": answered}
+    for kind, k in (("sensitivity", 1), ("specificity", 0)):
+        shares |= {f"{kind} {at}": y == k for at in ("at_one_half", "at_90_sensitivity")}
+        shares[f"{kind} of_answers"] = answered & (y == k)
+    found = intervals(lambda r: _figures(y[r], p[r], said[r]), who, shares=shares)
     point: dict[str, dict[str, Figure | None]] = {
         key: {kind: found[f"{kind} {key}"] for kind in ("sensitivity", "specificity")}
         for key in ("at_one_half", "at_90_sensitivity", "of_answers")

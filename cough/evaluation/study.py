@@ -350,7 +350,7 @@ def _increment(y: Float, p: Float, s: Float, who: npt.NDArray[Any]) -> float:
 
     def fitted(columns: list[str]) -> Any:
         x = sm.add_constant(people[columns])
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), np.errstate(over="ignore"):
             # A score that tells all apart, or nothing: the likelihood stands, and the coefficient's sign.
             warnings.simplefilter("ignore", ModelWarning)
             return sm.GLM(outcome, x, family=sm.families.Binomial()).fit()

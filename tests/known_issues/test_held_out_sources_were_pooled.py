@@ -33,5 +33,5 @@ def test_a_thousand_devices_are_not_a_thousand_lines() -> None:
     devices = [part for part in found if part["column"] == "device"]
     assert len(devices) == 13
     assert sum(part["n_positive"] + part["n_negative"] for part in devices) == n
-    ages = {part["value"] for part in found if part["column"] == "age band"}
+    ages = {part["value"] for part in found if part["column"] == "age_band"}
     assert ages == {"0-17", "18-39", "40-59", "60 and over"}
