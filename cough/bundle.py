@@ -283,9 +283,11 @@ def load_bundle(folder: str | os.PathLike[str] | None = None) -> Bundle:
     root = chosen_folder(folder)
     manifest = _read(root, MANIFEST)
     spec = _parse(manifest)
-    unlisted = {p.name for p in root.iterdir()} - set(spec.files) - {MANIFEST}
-    if any(name.endswith(".onnx") for name in unlisted):
-        raise errors.BundleTampered(f"The bundle holds models that {MANIFEST} does not list.")
+    unlisted = sorted({p.name for p in root.glob("*.onnx")} - set(spec.files))
+    if unlisted:
+        raise errors.BundleTampered(
+            f"The bundle holds models that {MANIFEST} does not list: {', '.join(map(ascii, unlisted))}."
+        )
     contents = {}
     for name, expected in spec.files.items():
         if not name or Path(name).name != name or not name.isprintable():

@@ -12,7 +12,7 @@ import onnxruntime as ort
 
 from cough import errors
 from cough.audio import SAMPLE_RATE_HZ, Float32
-from cough.bundle import Bundle, ConditionSpec, VoterSpec
+from cough.bundle import Bundle, BundleSpec, ConditionSpec, VoterSpec
 from cough.encoder import cut_window
 from cough.gate import CoughEvent
 from cough.mediator import ConditionAnswer, Float64, decide, geometric_mean
@@ -71,6 +71,12 @@ class Voter:
         return out
 
 
+def _models(bundle: BundleSpec, condition: ConditionSpec) -> dict[str, str]:
+    """All that an answer to the condition comes from, with its sha256."""
+    heard_by = (bundle.gate.file, bundle.encoder.file, *(voter.file for voter in condition.voters))
+    return {name: bundle.files[name] for name in heard_by}
+
+
 class Diagnosis:
     """All conditions of a bundle. Safe to share between threads.
 
@@ -87,7 +93,7 @@ class Diagnosis:
         self._changed = {
             spec.name
             for spec in bundle.spec.conditions
-            if not spec.mediator.calibrated_with.items() <= bundle.spec.files.items()
+            if spec.mediator.calibrated_with and spec.mediator.calibrated_with != _models(bundle.spec, spec)
         }
 
     def answer(

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cough import errors
 from cough.bundle import DEFAULT_BUNDLE, Bundle, BundleSpec, ConditionSpec, load_bundle
 from cough.evaluation.metrics import wilson
 from training.benchmark import RESULTS
@@ -368,7 +369,10 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS, help="what training.gate_report wrote")
     parser.add_argument("--beside", type=Path, help="bundle of another licence tier")
     arguments = parser.parse_args()
-    write_card(arguments.bundle, results=arguments.results, beside=arguments.beside)
+    try:
+        write_card(arguments.bundle, results=arguments.results, beside=arguments.beside)
+    except errors.CoughError as error:
+        parser.exit(1, f"{error.code}: {error}\n")
     print(f"card written to {arguments.bundle / 'CARD.md'}")
 
 

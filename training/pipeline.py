@@ -262,6 +262,10 @@ def train(
     CorpusTooSmall : too few coughs or other sounds to train and test on
     """
     check_replaceable(out)
+    # Before hours of work: a path may be mistyped.
+    gate_from, encoder_from = (
+        None if kept is None else load_bundle(kept) for kept in (keep_gate, keep_encoder)
+    )
     corpus = read_corpora(corpus_roots)
     teacher = read_teacher(corpus)
     deal(corpus, config)
@@ -273,13 +277,12 @@ def train(
     shared = shared_inputs(corpus, waves, teacher, training, config)
     gate: TrainedGate | Bundle
     took_s: dict[str, float]
-    if keep_gate is not None:
-        gate = load_bundle(keep_gate)
+    if gate_from is not None:
+        gate = gate_from
         took_s = {name: gate.spec.metrics["training"][f"{name}_s"] for name in ("leave_sources_out", "gate")}
         made_from = [gate.sha256]
     else:
         gate, took_s, made_from = gate_stage(corpus, corpus_roots, waves_folder, cache, config, shared)
-    encoder_from = None if keep_encoder is None else load_bundle(keep_encoder)
     if encoder_from is not None:
         encoder = unfold_encoder(encoder_from.contents[encoder_from.spec.encoder.file])
         took_s["encoder"] = encoder_from.spec.metrics["training"]["encoder_s"]

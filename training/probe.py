@@ -27,6 +27,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from cough import errors
 from cough.audio import SAMPLE_RATE_HZ
 from cough.bundle import DEFAULT_BUNDLE, load_bundle
 from cough.encoder import Encoder
@@ -36,6 +37,7 @@ from training.classical import ClassicalFeatures
 from training.config import read_config
 from training.corpus import Corpus, Recording, Teacher, corpus_path
 from training.decoded import prepare_waves
+from training.joined import read_corpora, read_teacher
 from training.stages import PROJECT, code_version
 from training.waves import Waves, read_waves
 
@@ -225,9 +227,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
 
-    bundle = load_bundle(arguments.bundle)
-    corpus = Corpus.read(arguments.corpus)
-    teacher = Teacher.read(corpus)
+    try:
+        bundle = load_bundle(arguments.bundle)
+        corpus = read_corpora((arguments.corpus,))
+        teacher = read_teacher(corpus)
+    except errors.CoughError as error:
+        parser.exit(1, f"{error.code}: {error}\n")
     config = read_config(PROJECT / "training" / "default.toml")
     waves = read_waves(prepare_waves(corpus, arguments.cache, config))
     facts = {

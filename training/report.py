@@ -7,8 +7,8 @@ statistics, the spectrum between the coughs (channel and room), each voter, thei
 logistic head on EfficientAT mn04's embeddings of the same coughs' recordings. Twice: out of fold on the
 training folds and on the test fold. ``Level-matched``: pairs of one positive and one negative recording with
 the same propensity by the six statistics (``cough.evaluation.matching``). ``Verified``: the positives
-whose status the corpus calls verified by PCR, against the same negatives. Intervals: 95 %, by groups.
-Writes report.json, report.md and report.png.
+whose status the corpus calls verified by PCR (where it calls any so), against the same negatives.
+Intervals: 95 %, by groups. Writes report.json, report.md and report.png.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import argparse
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,11 @@ from cough.evaluation.baselines import LEVEL_STATISTICS
 from cough.evaluation.matching import propensity_match
 from cough.manifest import Manifest
 from cough.mediator import prediction_set
-from training.corpus import Corpus, Teacher, corpus_path
+from training.corpus import corpus_path
 from training.diagnosis import Condition, read_condition, train_condition
 from training.evidence import Judged, called, measured, shares_of
 from training.honest_table import REPORT, RESULTS, TITLES, blocks
+from training.joined import read_corpora, read_teacher
 from training.recordings import Recordings, collect
 from training.stages import PROJECT, code_version
 from training.voters import Linear, calibrate, choose_ridge, log_softmax, macro_auroc
@@ -42,16 +43,29 @@ from training.voters import Linear, calibrate, choose_ridge, log_softmax, macro_
 COVID19 = PROJECT / "training" / "covid19.toml"
 
 
-def teacher_embeddings(corpus: Corpus, ids: np.ndarray) -> np.ndarray:
-    """mn04's mean embedding of each recording, over all of its seconds, not the coughs alone; (n, 384)."""
-    teacher = Teacher.read(corpus)
+def teacher_embeddings(root: Path, *ids: np.ndarray) -> tuple[np.ndarray, ...]:
+    """mn04's mean embedding of each recording, over all of its seconds, not the coughs alone; (n, 384) each.
+
+    Nothing where the folder is not that of a prepared corpus whose teacher heard all of them.
+    """
+    try:
+        corpus = read_corpora((root,))
+        teacher = read_teacher(corpus)
+    except errors.LayoutUnknown:  # a manifest may have fewer columns
+        return ()
     row = {recording.recording_id: i for i, recording in enumerate(corpus.recordings)}
-    return np.array(
-        [
-            teacher.embeddings[teacher.embedding_rows == row[name]].astype(np.float64).mean(axis=0)
-            for name in ids
-        ]
-    )
+    heard = [
+        [teacher.embeddings[teacher.embedding_rows == row[name]].astype(np.float64) for name in some]
+        for some in ids
+    ]
+    if not all(len(windows) for some in heard for windows in some):
+        return ()
+    return tuple(np.array([windows.mean(axis=0) for windows in some]) for some in heard)
+
+
+def evidence_by_id(manifest: Manifest) -> dict[str, str]:
+    """What each recording's status rests on, where the manifest has a column ``covid_evidence``."""
+    return {row.recording.recording_id: row.columns.get("covid_evidence") or "" for row in manifest.rows()}
 
 
 def probed(
@@ -139,28 +153,35 @@ def abstention(judged: Judged, spec: ConditionSpec) -> dict[str, Any]:
     }
 
 
-def evidence_counts(corpus: Corpus, data: Recordings, classes: Sequence[str]) -> dict[str, int]:
+def evidence_counts(evidence: Mapping[str, str], data: Recordings, classes: Sequence[str]) -> dict[str, int]:
     """How many recordings have which status, on which evidence: ``positive, pcr_lab_verified`` -> n."""
-    evidence = {r.recording_id: r.covid_evidence or "none stated" for r in corpus.recordings}
     counts = Counter(
-        f"{classes[label]}, {evidence[name]}" for name, label in zip(data.ids, data.labels, strict=True)
+        f"{classes[label]}, {evidence[name] or 'none stated'}"
+        for name, label in zip(data.ids, data.labels, strict=True)
     )
     return dict(sorted(counts.items()))
 
 
-def verified_rows(corpus: Corpus, data: Recordings) -> np.ndarray:
-    """Rows of the first class, and of the others those that were verified by PCR."""
-    verified = {r.recording_id for r in corpus.recordings if r.covid_evidence == "pcr_lab_verified"}
-    return np.flatnonzero((data.labels == 0) | np.array([name in verified for name in data.ids]))
+def verified_rows(evidence: Mapping[str, str], data: Recordings) -> np.ndarray:
+    """Rows of the first class, and of the others those that were verified by PCR; all where none was."""
+    verified = np.array([evidence[name] == "pcr_lab_verified" for name in data.ids])
+    return np.flatnonzero((data.labels == 0) | verified | (not verified[data.labels > 0].any()))
 
 
-def report(condition: Condition, corpus: Corpus, seed: int) -> dict[str, Any]:
-    """Every figure, out of fold and on the test fold."""
+def report(
+    condition: Condition, evidence: Mapping[str, str], heard: tuple[np.ndarray, ...], seed: int
+) -> dict[str, Any]:
+    """Every figure, out of fold and on the test fold.
+
+    Parameters
+    ----------
+    evidence : by recording_id, see ``evidence_by_id``
+    heard : ``teacher_embeddings`` of both, or nothing
+    """
     n = len(condition.spec.classes)
     pair = (condition.out_of_fold, condition.test)
     train, test = (judged.data for judged in pair)
-    heard = tuple(teacher_embeddings(corpus, judged.data.ids) for judged in pair)
-    mn04 = probed(train, test, heard, n, kept_fold=condition.kept_fold)
+    mn04 = probed(train, test, heard, n, kept_fold=condition.kept_fold) if heard else (None, None)
     out: dict[str, Any] = {}
     for name, judged, theirs in zip(("out_of_fold", "test"), pair, mn04, strict=True):
         data = judged.data
@@ -171,14 +192,14 @@ def report(condition: Condition, corpus: Corpus, seed: int) -> dict[str, Any]:
             "background": np.exp(log_softmax(judged.background)),
             **{f"voter {key}": p for key, p in judged.voters.items()},
             "mediator": judged.mediator,
-            "mn04": theirs,
+            **({} if theirs is None else {"mn04": theirs}),
         }
-        verified = verified_rows(corpus, data)
+        verified = verified_rows(evidence, data)
         out[name] = {
             "recordings": len(data),
             "not_of_the_first_class": int((data.labels > 0).sum()),
             "groups": len(np.unique(data.groups)),
-            "by_evidence": evidence_counts(corpus, data, condition.spec.classes),
+            "by_evidence": evidence_counts(evidence, data, condition.spec.classes),
             "level_matched_pairs": len(matched.pairs),
             "balance": {
                 b.name: {"before": round(b.before, 3), "after": round(b.after, 3)} for b in matched.balance
@@ -247,8 +268,11 @@ def main() -> None:
     try:
         config = read_condition(arguments.config)
         bundle = load_bundle(arguments.bundle)
-        data = collect(Manifest.open(arguments.corpus), config, bundle)
+        manifest = Manifest.open(arguments.corpus)
+        data = collect(manifest, config, bundle)
         condition = train_condition(config, data, bundle)
+        ids = (condition.out_of_fold.data.ids, condition.test.data.ids)
+        heard = teacher_embeddings(arguments.corpus, *ids)
     except errors.CoughError as error:
         parser.exit(1, f"{error.code}: {error}\n")
     shipped = next((c for c in bundle.spec.conditions if c.name == config.name), None)
@@ -270,7 +294,7 @@ def main() -> None:
             + ", ".join(f"{k} {v}" for k, v in trained["recordings"].items())
             + f"; left out: {trained['left_out'] or 'none'}."
         ),
-        **report(condition, Corpus.read(arguments.corpus), config.seed),
+        **report(condition, evidence_by_id(manifest), heard, config.seed),
     }
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / REPORT.name).write_text(json.dumps(facts, indent=1) + "\n")

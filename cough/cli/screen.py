@@ -122,7 +122,7 @@ def _show_person(result: PersonResult, n_files: int, json_lines: bool) -> None:
         )
         return
     of = f"{result.n_counted} of {n_files} recordings"
-    lines = [f"the person: {result.outcome}  ({of} counted)"]
+    lines = [f"the person: {result.outcome}  (coughs were measured in {of})"]
     for condition in result.conditions:
         lines += _condition_lines(condition)
     common.emit("\n".join(lines))
@@ -183,7 +183,7 @@ def _condition_lines(condition: ConditionAnswer) -> list[str]:
     if condition.predictive_values is not None:
         values = condition.predictive_values
         lines.append(
-            f"    at prevalence {values.prevalence:.2f} a call at one half would have PPV "
+            f"    at prevalence {values.prevalence:.3g} a call at one half would have PPV "
             f"{_ratio(values.positive)}, NPV {_ratio(values.negative)}"
         )
     if condition.symptoms is not None:
@@ -191,7 +191,7 @@ def _condition_lines(condition: ConditionAnswer) -> list[str]:
         shares = ", ".join(f"{name} {share:+.2f}" for name, share in said.contributions.items())
         lines.append(
             f"  {condition.title.split(',')[0]}, from the answers alone: probability "
-            f"{said.probability:.2f} at prevalence {said.prevalence:.2f}; log-odds: {shares}"
+            f"{said.probability:.2f} at prevalence {said.prevalence:.3g}; log-odds: {shares}"
         )
     if condition.fused is not None:
         heard = "both" if condition.fused.sound_counts else "answers only, the sound adds too little"

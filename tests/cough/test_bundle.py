@@ -212,6 +212,7 @@ def declare(folder: Path, voters: list[dict[str, Any]], **changes: Any) -> None:
         own.update(classes=["no", "yes"], voters=[method | voter for voter in voters])
         n = len(changes.get("classes", own["classes"]))
         own["mediator"].update(slope=1.0, shifts=[0.0] * n, conformal_quantiles=[0.4] * n)
+        own["mediator"]["calibrated_with"] = {}
         own.update(changes)
         table["conditions"].append(own)
         table["metrics"]["own"] = {"none": "made for a test"}
@@ -282,7 +283,6 @@ def test_an_own_encoder_drops_in_without_code(folder: Path, bout: np.ndarray) ->
     def drop_the_old(table: dict[str, Any]) -> None:
         table["encoder"].update(window_s=0.5, embedding_size=6)
         old = table["conditions"].pop(0)
-        table["conditions"][0]["mediator"]["calibrated_with"] = {}
         for gone in old["voters"]:
             (folder / gone["file"]).unlink()
             table["files"].pop(gone["file"])

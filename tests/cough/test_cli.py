@@ -69,7 +69,7 @@ def test_several_recordings_of_one_person() -> None:
     assert last["person"]["n_counted"] == 2
     assert [c["name"] for c in last["person"]["conditions"]] == [c.name for c in results[0].conditions]
     words = run("screen", "--person", *files).stdout
-    assert "the person: inconclusive  (2 of 3 recordings counted)" in words
+    assert "the person: inconclusive  (coughs were measured in 2 of 3 recordings)" in words
 
 
 @pytest.fixture(scope="module")
