@@ -1,15 +1,13 @@
 """The distilled member as the gate runs it, and the layer that tells coughs from what it hears.
 
-The layer hears the mean and the loudest of each hidden channel over a second around a frame, as the
-encoder pools the second that it embeds. It is a ridge logistic regression with one case a clip: the frames
-of a clip that it itself takes for a cough most (multiple-instance learning, Andrews et al. 2002), found
-anew a few times. So a clip without a cough teaches by its worst mistakes, and of a clip labelled cough
-it only has to be one moment: in the first round the second that the teacher takes for a cough most.
+The layer hears the mean of each hidden channel over some seconds around a frame. It is a ridge logistic
+regression on labelled recordings: of one called a cough the moment that the teacher takes for one most, of
+any other every half second. Where digital silence is, or what is 60 dB below its neighbours, nothing
+is heard and nothing counts towards the mean: how long a clip is must not tell what is in it.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -37,14 +35,10 @@ from training.scoring import HOP, frame_logits
 from training.stages import imported_by, load_weights, run_stage, source_hash, stage_folder
 from training.waves import Waves, read_waves
 
-SPAN_FRAMES = WINDOW_FRAMES
+SPAN_FRAMES = 101
+"""Odd: a frame and as many either side."""
+EVERY_FRAMES = 12
 RIDGE = 3e-3
-ROUNDS = 6
-LAYER = ("mean", "loudest")
-CASE_FRAMES = 4
-"""As ``GateConfig.score_frames``."""
-SOME = 5
-"""Every so many frames tell how channels spread."""
 
 
 class DistilledMember(nn.Module):
@@ -54,22 +48,31 @@ class DistilledMember(nn.Module):
         super().__init__()
         self.mel, self.level = encoder.mel, encoder.level
         self.trunk, self.temporal = encoder.trunk, encoder.temporal
-        channels = encoder.project.in_features // 2
-        self.mean = nn.Conv1d(channels, 1, 1)
-        self.loudest = nn.Conv1d(channels, 1, 1, bias=False)
+        self.channels = encoder.project.in_features // 2
+        self.layer = nn.Conv1d(self.channels, 1, 1, bias=False)
+        self.shift = nn.Parameter(torch.zeros(1))
 
     def features(self, wave: Tensor) -> Tensor:
         """(batch, n_samples) -> level-free log-mel (batch, 64, n_samples // 160)."""
         return self.level(self.mel(wave))
 
     def frames(self, features: Tensor) -> Tensor:
-        """Level-free log-mel -> hidden frames (batch, channels, n_samples // 640)."""
-        return self.temporal(self.trunk(features))
+        """Level-free log-mel -> (batch, channels + 1, n_samples // 640): hidden frames, and which count.
+
+        What does not count is 0, as beyond the ends.
+        """
+        loudest = nn.functional.max_pool1d(features.amax(dim=1, keepdim=True), STRIDE_FRAMES)
+        counts = (loudest > 0).float()
+        return torch.cat([self.temporal(self.trunk(features)) * counts, counts], dim=1)
+
+    def heard(self, hidden: Tensor) -> Tensor:
+        """What the layer hears: (batch, channels, n_frames), the mean of what counts around each frame."""
+        return _around(hidden[:, :-1], hidden[:, -1:])
 
     def cough(self, hidden: Tensor) -> Tensor:
-        """Hidden frames -> (batch, 1, n_frames) cough logits."""
-        # The layer's mean output is its output for the mean, in one channel instead of all.
-        return _mean_around(self.mean(hidden)) + self.loudest(_loudest_around(hidden))
+        """``frames`` -> (batch, 1, n_frames) cough logits."""
+        # The mean of the layer's outputs is its output for the mean, in one channel instead of all.
+        return _around(self.layer(hidden[:, :-1]), hidden[:, -1:]) + self.shift
 
     def forward(self, wave: Tensor) -> Tensor:
         """(batch, n_samples) -> cough logits (batch, n_samples // 640), one per 40 ms."""
@@ -77,106 +80,72 @@ class DistilledMember(nn.Module):
 
     def context_s(self) -> float:
         """Seconds of input either side of a frame that can change its logit (an upper bound)."""
-        return self.level.reach * FRAME_S + self.edge_s()
+        return self.level.reach * FRAME_S + self.edge_s() + SPAN_FRAMES // 2 * GATE_HOP_S
 
     def edge_s(self) -> float:
-        """The same for digital silence before or after a recording (an upper bound)."""
-        conv_frames = 1 + 2 + 2 + 4 * 5 + 4 * 2 + STRIDE_FRAMES * (SPAN_FRAMES // 2)
+        """The same for digital silence before or after a recording (an upper bound): it does not count."""
+        conv_frames = 1 + 2 + 2 + 4 * 5 + 4 * 2
         return conv_frames * FRAME_S + 0.032
 
-    def layer(self) -> dict[str, Tensor]:
-        """What ``fit_layer`` fits, by its name among the weights."""
-        return {name: value for name, value in self.state_dict().items() if name.split(".")[0] in LAYER}
 
-    def set_layer(self, slope: np.ndarray, shift: float) -> None:
-        """(2 x channels,) weights of the means and of the loudest, and what is added."""
-        mean, loudest = np.split(slope.astype(np.float32), 2)
-        with torch.no_grad():
-            self.mean.weight.copy_(torch.from_numpy(mean)[None, :, None])
-            self.loudest.weight.copy_(torch.from_numpy(loudest)[None, :, None])
-            self.mean.bias.fill_(shift)
-
-
-def _mean_around(hidden: Tensor) -> Tensor:
-    return nn.functional.avg_pool1d(hidden, SPAN_FRAMES, 1, SPAN_FRAMES // 2)
-
-
-def _loudest_around(hidden: Tensor) -> Tensor:
-    return nn.functional.max_pool1d(hidden, SPAN_FRAMES, 1, SPAN_FRAMES // 2)
+def _around(values: Tensor, counts: Tensor) -> Tensor:
+    """(batch, n, n_frames), 0 where a frame does not count: means of what does, ``SPAN_FRAMES`` around."""
+    half = SPAN_FRAMES // 2
+    total, n = (nn.functional.avg_pool1d(x, SPAN_FRAMES, 1, half) for x in (values, counts))
+    return total / n.clamp(min=0.5 / SPAN_FRAMES)
 
 
 def fit_layer(
     member: DistilledMember, corpus: Corpus, waves: Waves, teacher: Teacher, rows: np.ndarray
 ) -> None:
     """Fit the member's layer, in place, to those of the recordings that are labelled and not silent."""
-    rows = np.array([r for r in rows if corpus.recordings[r].is_cough is not None], dtype=np.int64)
-    rows = np.array([r for r in rows if not is_silent(waves.samples(int(r)))], dtype=np.int64)
-    is_cough = np.array([bool(corpus.recordings[row].is_cough) for row in rows])
-    weight = _weights(corpus, rows, is_cough)
-    heard = [_heard(member, waves.samples(int(row))) for row in track(rows, description="listening")]
-    logits = _teacher_logits(teacher, rows, [len(frames) for frames in heard])
-    some = np.concatenate([frames[::SOME] for frames in heard]).astype(np.float32)
-    mean, spread = some.mean(axis=0), some.std(axis=0) + 1e-3
-    cases = np.zeros((0, len(mean)), np.float32)
-    case_of = np.zeros(0, np.int64)
-    for _ in range(ROUNDS):
-        chosen = np.stack([_most(z, frames) for z, frames in zip(logits, heard, strict=True)])
-        # What once was a clip's worst mistake stays one: of coughs only the latest moment counts.
-        kept = ~is_cough[case_of]
-        cases = np.concatenate([cases[kept], (chosen - mean) / spread])
-        case_of = np.concatenate([case_of[kept], np.arange(len(rows))])
-        share = weight[case_of] / np.bincount(case_of)[case_of]
-        model = LogisticRegression(C=1 / RIDGE, max_iter=500)
-        model.fit(cases, is_cough[case_of], sample_weight=share)
-        slope = model.coef_[0] / spread
-        shift = float(model.intercept_[0] - mean @ slope)
-        logits = [frames.astype(np.float32) @ slope + shift for frames in heard]
-    member.set_layer(slope, shift)
+    labelled = [int(row) for row in rows if corpus.recordings[row].is_cough is not None]
+    moments = _moments(teacher, len(corpus.recordings))
+    cases, is_cough = [], []
+    for row in track(labelled, description="listening"):
+        samples = waves.samples(row)
+        if is_silent(samples):
+            continue
+        heard = _heard(member, samples)
+        cough = bool(corpus.recordings[row].is_cough)
+        middle = len(heard) // 2
+        if cough:
+            moment = moments.get(row, middle) if len(heard) > WINDOW_FRAMES else middle
+            frames = np.array([min(moment, len(heard) - 1)])
+        else:
+            frames = np.arange(min(EVERY_FRAMES, middle), len(heard), EVERY_FRAMES)
+        cases.append(heard[frames])
+        is_cough += [cough] * len(frames)
+    x, y = np.concatenate(cases).astype(np.float64), np.array(is_cough)
+    mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-3
+    weight = np.where(y, 0.5 / y.sum(), 0.5 / (~y).sum())
+    model = LogisticRegression(C=1 / RIDGE, max_iter=1_000)
+    model.fit((x - mean) / spread, y, sample_weight=weight)
+    slope = model.coef_[0] / spread
+    with torch.no_grad():
+        member.layer.weight.copy_(torch.from_numpy(slope)[None, :, None])
+        member.shift.fill_(float(model.intercept_[0] - mean @ slope))
 
 
 def _heard(member: DistilledMember, samples: np.ndarray) -> np.ndarray:
-    """(n_frames, 2 x channels) float16: what the layer hears at each frame of a recording."""
-    around = -(-round(member.context_s() * SAMPLE_RATE_HZ) // HOP)
+    """(n_frames, channels) float32: what the layer hears at each frame of a recording."""
+    edge = -(-round(member.edge_s() * SAMPLE_RATE_HZ) // HOP)
     n_frames = -(-len(samples) // HOP)
-    padded = np.zeros((n_frames + 2 * around) * HOP, np.float32)
-    padded[around * HOP : around * HOP + len(samples)] = samples
+    padded = np.zeros((n_frames + 2 * edge) * HOP, np.float32)
+    padded[edge * HOP : edge * HOP + len(samples)] = samples
     with torch.inference_mode():
         hidden = member.frames(member.features(torch.from_numpy(padded)[None]))
-        pooled = torch.cat([_mean_around(hidden), _loudest_around(hidden)], dim=1)[0]
-        pooled = pooled[:, around : around + n_frames]
-    return pooled.T.numpy().astype(np.float16)
+        return member.heard(hidden)[0, :, edge : edge + n_frames].T.numpy()
 
 
-def _teacher_logits(teacher: Teacher, rows: np.ndarray, n_frames: list[int]) -> list[np.ndarray]:
-    """How far the teacher takes the second around each frame for a cough; n arrays (n_frames,)."""
-    column = teacher.logits[:, teacher.classes.index("Cough")].astype(np.float64)
-    order = np.argsort(teacher.logit_rows, kind="stable")
-    bounds = np.searchsorted(teacher.logit_rows[order], np.arange(rows.max(initial=0) + 2))
-    out = []
-    for row, n in zip(rows, n_frames, strict=True):
-        windows = order[bounds[row] : bounds[row + 1]]
-        middles = teacher.logit_start_s[windows] / GATE_HOP_S + WINDOW_FRAMES / 2
-        # Where it was not asked about the recording, the first frames are as good as any.
-        out.append(np.interp(np.arange(n) + 0.5, middles, column[windows]) if len(windows) else np.zeros(n))
-    return out
-
-
-def _most(logits: np.ndarray, heard: np.ndarray) -> np.ndarray:
-    """(2 x channels,) float32: the mean over the run of ``CASE_FRAMES`` frames that scores highest."""
-    width = min(CASE_FRAMES, len(logits))
-    begin = int(np.convolve(logits, np.full(width, 1.0), "valid").argmax())
-    return np.asarray(heard[begin : begin + width].astype(np.float32).mean(axis=0))
-
-
-def _weights(corpus: Corpus, rows: np.ndarray, is_cough: np.ndarray) -> np.ndarray:
-    """(n,) coughs and others one half each; sources, and events within others, by the root of their size."""
-    recordings = [corpus.recordings[row] for row in rows]
-    keys = [(r.source, "cough" if cough else r.event) for r, cough in zip(recordings, is_cough, strict=True)]
-    counts = Counter(keys)
-    weight = np.array([counts[key] ** -0.5 for key in keys])
-    for kind in (is_cough, ~is_cough):
-        weight[kind] *= 0.5 / weight[kind].sum()
-    return weight
+def _moments(teacher: Teacher, n_recordings: int) -> dict[int, int]:
+    """By row, the frame in the middle of the second that the teacher takes for a cough most."""
+    logits = teacher.logits[:, teacher.classes.index("Cough")].astype(np.float32)
+    best: dict[int, int] = {}
+    for i in np.argsort(-logits, kind="stable").tolist():
+        best.setdefault(int(teacher.logit_rows[i]), i)
+    middle_s = teacher.logit_start_s + 0.5
+    return {row: int(middle_s[i] / GATE_HOP_S) for row, i in best.items() if row < n_recordings}
 
 
 @dataclass(frozen=True)
@@ -211,7 +180,7 @@ class LayerJob:
         training, unheard = job.rows(corpus)
         member = _with_weights(job, teacher)
         fit_layer(member, corpus, waves, teacher, training)
-        np.savez(folder / "layer.npz", **{name: value.numpy() for name, value in member.layer().items()})
+        np.savez(folder / "layer.npz", weight=member.layer.weight.numpy(), shift=member.shift.numpy())
         Heldout(unheard, frame_logits(GateEnsemble([member]), waves, unheard)).write(folder)
 
 
@@ -229,9 +198,10 @@ def fit_layers(jobs: Sequence[DistilledJob], *, processes: int) -> list[Path]:
 def read_distilled(job: DistilledJob, layer: Path) -> DistilledMember:
     """A trained network with its layer, in evaluation mode."""
     member = _with_weights(job, read_teacher(read_corpora(job.corpus_roots)))
-    with np.load(layer / "layer.npz", allow_pickle=False) as arrays:
-        member.load_state_dict({name: torch.from_numpy(arrays[name]) for name in arrays.files}, strict=False)
-    return member.eval()
+    with np.load(layer / "layer.npz", allow_pickle=False) as arrays, torch.no_grad():
+        member.layer.weight.copy_(torch.from_numpy(arrays["weight"]))
+        member.shift.copy_(torch.from_numpy(arrays["shift"]))
+    return member
 
 
 def mean_logits(one: Heldout, other: Heldout) -> Heldout:
@@ -248,4 +218,4 @@ def mean_logits(one: Heldout, other: Heldout) -> Heldout:
 def _with_weights(job: DistilledJob, teacher: Teacher) -> DistilledMember:
     encoder = build_encoder(job.own_config, teacher)
     load_weights(encoder, job.folder / "weights.npz")
-    return DistilledMember(encoder).eval()
+    return DistilledMember(encoder).eval().requires_grad_(False)

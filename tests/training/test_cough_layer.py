@@ -23,7 +23,7 @@ HOP = 640
 def untrained(seed: int = 0) -> DistilledMember:
     torch.manual_seed(seed)
     encoder = EncoderNetwork(width=8, embedding_size=8, n_teacher_classes=2, teacher_size=8)
-    return DistilledMember(encoder).eval()
+    return DistilledMember(encoder).eval().requires_grad_(False)
 
 
 def sounds(seed: int) -> tuple[Corpus, Waves, Teacher]:
@@ -55,7 +55,7 @@ def test_the_same_clips_give_the_same_layer() -> None:
     for _ in range(2):
         member = untrained()
         fit_layer(member, *sounds(1), np.arange(16))
-        layers.append(member.layer())
+        layers.append(member.state_dict())
     for name, value in layers[0].items():
         assert torch.equal(value, layers[1][name])
 
@@ -70,20 +70,35 @@ def test_unlabelled_and_silent_clips_teach_nothing() -> None:
     one, other = untrained(), untrained()
     fit_layer(one, corpus, waves, teacher, np.arange(16))
     fit_layer(other, more, longer, teacher, np.arange(18))
-    for name, value in one.layer().items():
-        assert torch.equal(value, other.layer()[name])
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name])
 
 
 def test_a_frame_hears_no_further_than_it_says(bout: np.ndarray) -> None:
     member = untrained(3)
-    wave = np.tile(bout[:64_000], 3)
+    wave = np.tile(bout[:64_000], 4)
     changed = wave.copy()
     changed[96_000:97_000] += np.random.default_rng(0).uniform(-0.5, 0.5, 1_000).astype(np.float32)
     with torch.inference_mode():
         before, after = (member(torch.from_numpy(w)[None])[0].numpy() for w in (wave, changed))
-    moved = np.flatnonzero(np.abs(before - after) > 1e-5) * 4 * FRAME_S
+    by = np.abs(before - after)
+    moved = np.flatnonzero(by > 1e-3 * by.max()) * 4 * FRAME_S
     assert moved.min() >= 6.0 - member.context_s() - 0.04
-    assert moved.max() <= 97_000 / 16_000 + member.context_s()
+    assert 2.0 < moved.max() - 97_000 / 16_000 <= member.context_s()
+
+
+def test_silence_around_a_clip_changes_nothing(bout: np.ndarray) -> None:
+    member = untrained(5)
+    fit_layer(member, *sounds(1), np.arange(16))
+    alone, inside = bout[:16_000], np.zeros(160_000, np.float32)
+    inside[64_000:80_000] = alone
+    waves = Waves(
+        *[np.round(np.concatenate([alone, inside]) * 32_767).astype(np.int16)] * 2,
+        np.array([0, 16_000, 176_000]),
+        "",
+    )  # type: ignore[arg-type]
+    short, long = frame_logits(GateEnsemble([member]), waves, np.arange(2))
+    np.testing.assert_allclose(long[100:125], short, atol=1e-3)
 
 
 def test_a_gate_with_it_is_exported_with_one_front_end(bout: np.ndarray) -> None:
