@@ -24,6 +24,7 @@ from training.calibration import Calibration, calibrate_on_heldout
 from training.clips import GateClips, is_silent
 from training.config import TrainingConfig
 from training.corpus import Corpus, Teacher
+from training.cough_layer import GateInContext
 from training.export import check_parity, export_encoder, export_gate, gate_module
 from training.heldout import Heldout
 from training.networks import GATE_HOP_S, EncoderNetwork, GateEnsemble
@@ -42,7 +43,7 @@ EXIT_RATIO = 0.5
 class TrainedGate:
     """The network, and what tells how to calibrate it."""
 
-    network: GateEnsemble
+    network: GateEnsemble | GateInContext
     heldout: Heldout
     """Of the training folds, by gates that never heard the source."""
     corrected_by: Heldout
@@ -179,7 +180,11 @@ def label_counts(
 
 
 def calibrated_gate(
-    network: GateEnsemble, held: Calibration, waves: Waves, rows: np.ndarray, config: TrainingConfig
+    network: GateEnsemble | GateInContext,
+    held: Calibration,
+    waves: Waves,
+    rows: np.ndarray,
+    config: TrainingConfig,
 ) -> tuple[GateSpec, bytes, float]:
     """Export with the calibration and threshold that held-out sources gave.
 

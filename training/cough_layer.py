@@ -31,13 +31,19 @@ from training.frontend import FRAME_S
 from training.heldout import Heldout
 from training.joined import read_corpora, read_teacher
 from training.networks import GATE_HOP_S, STRIDE_FRAMES, EncoderNetwork, GateEnsemble
-from training.scoring import HOP, frame_logits
+from training.scoring import HOP, SILENT_LOGIT, frame_logits
 from training.stages import imported_by, load_weights, run_stage, source_hash, stage_folder
 from training.waves import Waves, read_waves
 
-SPAN_FRAMES = 101
-"""Odd: a frame and as many either side."""
+SPAN_FRAMES = 75
+"""Three seconds; odd: a frame and as many either side. On sources never heard, silent clips left out, one
+labelled member had AUROC 0.974, hard 0.945, specificity at 95 % sensitivity 0.851; the plain mean with the
+distilled one 0.986, 0.970 and 0.940 with a span of 25 frames, 0.988, 0.976 and 0.951 with 51, 0.990, 0.981
+and 0.967 with 101. Events are found better with the shorter ones (F1 0.86 with 51, 0.83 with 101, see
+``in_context``). With the loudest of each channel beside its mean: 0.984, 0.970 and 0.928 with 51."""
 EVERY_FRAMES = 12
+NEAR_FRAMES = 8
+"""How far a frame is at most from the peak that it is beside."""
 RIDGE = 3e-3
 
 
@@ -148,6 +154,51 @@ def _moments(teacher: Teacher, n_recordings: int) -> dict[int, int]:
     return {row: int(middle_s[i] / GATE_HOP_S) for row, i in best.items() if row < n_recordings}
 
 
+class GateInContext(nn.Module):
+    """The gate that ships: its labelled members say when, the distilled one whether it sounds like a cough.
+
+    A frame's logit is ``in_context`` of both. Runs like a ``GateEnsemble``.
+    """
+
+    def __init__(self, labelled: GateEnsemble, distilled: DistilledMember) -> None:
+        super().__init__()
+        self.labelled, self.distilled = labelled, distilled
+
+    def forward(self, wave: Tensor) -> Tensor:
+        """(batch, n_samples) -> cough logits (batch, n_samples // 640), one per 40 ms."""
+        features = self.distilled.features(wave)
+        members = [member.cough(member.frames(features))[:, 0] for member in self.labelled.members]
+        hidden = self.distilled.frames(features)
+        sharp, context = torch.stack(members).mean(dim=0), self.distilled.cough(hidden)[:, 0]
+        return in_context(sharp, context, counts=hidden[:, -1])
+
+    def context_s(self) -> float:
+        """Seconds of input either side of a frame that can change its logit (an upper bound)."""
+        near_s = NEAR_FRAMES * GATE_HOP_S
+        return max(self.labelled.context_s() + near_s, self.distilled.context_s())
+
+    def edge_s(self) -> float:
+        """The same for digital silence before or after a recording (an upper bound)."""
+        return max(self.labelled.edge_s(), self.distilled.edge_s())
+
+
+def in_context(sharp: Tensor, context: Tensor, *, counts: Tensor) -> Tensor:
+    """Logits of frames from those of a sharp and a slow listener; (batch, n_frames) each.
+
+    Where the sharp one peaks, the mean of both. Beside a peak it falls off as the sharp one does: in the
+    plain mean half of that was lost, and events began before the cough did. On 18 soundscapes of a part of
+    the sources that neither had heard, at 10 dB and more and with a span of 51 frames, the plain mean had
+    F1 0.57, this 0.86 with 6 frames either side, 0.85 with 12, 0.78 with 25; the sharp one alone had 0.81.
+
+    Parameters
+    ----------
+    counts : 1 where there is something to hear, else 0: silence is no peak
+    """
+    masked = torch.where(counts > 0, sharp, torch.full_like(sharp, SILENT_LOGIT))
+    peak = nn.functional.max_pool1d(masked[:, None], 2 * NEAR_FRAMES + 1, 1, NEAR_FRAMES)[:, 0]
+    return sharp + (context - torch.maximum(peak, sharp)) / 2
+
+
 @dataclass(frozen=True)
 class LayerJob:
     """The layer of one network of ``training.distilled``; small enough to hand to a process."""
@@ -204,15 +255,18 @@ def read_distilled(job: DistilledJob, layer: Path) -> DistilledMember:
     return member
 
 
-def mean_logits(one: Heldout, other: Heldout) -> Heldout:
-    """Of recordings that both know, as ``GateEnsemble`` takes it."""
+def heldout_in_context(sharp: Heldout, context: Heldout) -> Heldout:
+    """``in_context`` of recordings that both know."""
     logits = []
-    for row, z in zip(one.rows, one.logits, strict=True):
-        more = other.frames(int(row))
+    for row, z in zip(sharp.rows, sharp.logits, strict=True):
+        more = context.frames(int(row))
         if more is None:
             raise ValueError(f"recording {row} is missing")
-        logits.append((z + more) / 2)
-    return Heldout(one.rows, logits)
+        one, other = torch.from_numpy(z)[None], torch.from_numpy(more)[None]
+        heard = one > SILENT_LOGIT
+        both = torch.where(heard, in_context(one, other, counts=heard.float()), one)
+        logits.append(both[0].numpy())
+    return Heldout(sharp.rows, logits)
 
 
 def _with_weights(job: DistilledJob, teacher: Teacher) -> DistilledMember:

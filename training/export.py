@@ -13,6 +13,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor, nn
 
+from training.cough_layer import GateInContext
 from training.networks import EncoderNetwork, GateEnsemble, GateNetwork
 from training.scoring import HOP, SILENT_POWER
 
@@ -28,7 +29,9 @@ class ParityError(RuntimeError):
 class _GateGraph(nn.Module):
     """Waveform to probabilities: calibration folded in, silent frames exactly 0."""
 
-    def __init__(self, network: GateNetwork | GateEnsemble, *, slope: float, shift: float) -> None:
+    def __init__(
+        self, network: GateNetwork | GateEnsemble | GateInContext, *, slope: float, shift: float
+    ) -> None:
         super().__init__()
         self.network = network
         self.slope, self.shift = slope, shift
@@ -39,12 +42,14 @@ class _GateGraph(nn.Module):
         return probability * (power > SILENT_POWER).float()
 
 
-def gate_module(network: GateNetwork | GateEnsemble, *, slope: float, shift: float) -> nn.Module:
+def gate_module(
+    network: GateNetwork | GateEnsemble | GateInContext, *, slope: float, shift: float
+) -> nn.Module:
     """What ``export_gate`` exports, as a torch module: (batch, samples) -> (batch, frames)."""
     return _GateGraph(network, slope=slope, shift=shift).eval()
 
 
-def export_gate(network: GateNetwork | GateEnsemble, *, slope: float, shift: float) -> bytes:
+def export_gate(network: GateNetwork | GateEnsemble | GateInContext, *, slope: float, shift: float) -> bytes:
     """ONNX of (batch, n_samples) -> (batch, n_samples // 640) calibrated probabilities."""
     return _export(gate_module(network, slope=slope, shift=shift), "wave", "probability", samples="samples")
 

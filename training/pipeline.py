@@ -35,7 +35,7 @@ from training.assemble import Parts, TrainedGate, assemble
 from training.card import write_bundle
 from training.config import TrainingConfig, read_config
 from training.corpus import Corpus, Teacher, corpus_path
-from training.cough_layer import fit_layers, mean_logits, read_distilled
+from training.cough_layer import GateInContext, fit_layers, heldout_in_context, read_distilled
 from training.decoded import prepare_waves
 from training.device import device
 from training.distilled import DistilledJob, learn_without_parts
@@ -179,12 +179,12 @@ def gate_stage(
         "gate": sum(map(epochs_s, folders)) / at_once(config),
     }
     heldout = Heldout.read(loso_folders)
-    gate = TrainedGate(GateEnsemble(read_members(folders[: len(members)], members)), heldout, heldout)
+    ensemble = GateEnsemble(read_members(folders[: len(members)], members))
+    gate = TrainedGate(ensemble, heldout, heldout)
     layers = fit_layers(distilled, processes=processes)
     if layers:
-        last = read_distilled(distilled[-1], layers[-1])
-        both = mean_logits(heldout, Heldout.read(layers[:-1]))
-        gate = TrainedGate(GateEnsemble([*gate.network.members, last]), both, heldout)
+        network = GateInContext(ensemble, read_distilled(distilled[-1], layers[-1]))
+        gate = TrainedGate(network, heldout_in_context(heldout, Heldout.read(layers[:-1])), heldout)
     made = (*loso_folders, *without_parts, *folders, *layers)
     return gate, took_s, [folder.name for folder in made]
 

@@ -9,7 +9,7 @@ import torch
 from tests.training.conftest import recording
 from training import synth
 from training.corpus import Corpus, Teacher
-from training.cough_layer import DistilledMember, fit_layer, mean_logits
+from training.cough_layer import DistilledMember, GateInContext, fit_layer, heldout_in_context, in_context
 from training.export import check_parity, export_gate, gate_module
 from training.frontend import FRAME_S
 from training.heldout import Heldout
@@ -104,16 +104,36 @@ def test_silence_around_a_clip_changes_nothing(bout: np.ndarray) -> None:
 def test_a_gate_with_it_is_exported_with_one_front_end(bout: np.ndarray) -> None:
     torch.manual_seed(1)
     labelled = GateNetwork(width=8, width_out=16, n_teacher_classes=2, embedding_size=2).eval()
-    gate = GateEnsemble([labelled, untrained()])
+    gate = GateInContext(GateEnsemble([labelled]), untrained())
     model = export_gate(gate, slope=1.5, shift=-0.5)
     assert check_parity(gate_module(gate, slope=1.5, shift=-0.5), model, [bout[:64_000]]) < 1e-5
 
 
-def test_the_mean_of_both_is_that_of_the_gate() -> None:
-    one = Heldout(np.array([3, 5]), [np.array([1.0, SILENT_LOGIT]), np.array([2.0])])
-    other = Heldout(np.array([5, 3]), [np.array([4.0]), np.array([3.0, SILENT_LOGIT])])
-    both = mean_logits(one, other)
+def test_a_peak_is_the_mean_of_both_and_its_sides_stay_sharp() -> None:
+    sharp = torch.full((1, 101), -8.0)
+    sharp[0, 50:53] = 4.0
+    context, counts = torch.full((1, 101), 2.0), torch.ones(1, 101)
+    both = in_context(sharp, context, counts=counts)[0]
+    assert both[50:53].tolist() == [3.0] * 3
+    assert both[45] == -8.0 + (2.0 - 4.0) / 2
+    assert both[0] == (-8.0 + 2.0) / 2
+
+
+def test_silence_is_no_peak() -> None:
+    sharp, context = torch.zeros(1, 9), torch.zeros(1, 9)
+    sharp[0, 4] = -5.0
+    counts = torch.zeros(1, 9)
+    counts[0, 4] = 1.0
+    assert in_context(sharp, context, counts=counts)[0, 4] == -2.5
+
+
+def test_heldout_recordings_are_scored_as_the_gate_does() -> None:
+    one = Heldout(np.array([3, 5]), [np.array([1.0, SILENT_LOGIT], np.float32), np.array([2.0], np.float32)])
+    other = Heldout(
+        np.array([5, 3]), [np.array([4.0], np.float32), np.array([3.0, SILENT_LOGIT], np.float32)]
+    )
+    both = heldout_in_context(one, other)
     assert both.rows.tolist() == [3, 5]
     assert [z.tolist() for z in both.logits] == [[2.0, SILENT_LOGIT], [3.0]]
     with pytest.raises(ValueError, match="missing"):
-        mean_logits(one, Heldout(np.array([3]), [np.zeros(2)]))
+        heldout_in_context(one, Heldout(np.array([3]), [np.zeros(2, np.float32)]))
