@@ -232,7 +232,8 @@ class LayerJob:
         member = _with_weights(job, teacher)
         fit_layer(member, corpus, waves, teacher, training)
         np.savez(folder / "layer.npz", weight=member.layer.weight.numpy(), shift=member.shift.numpy())
-        Heldout(unheard, frame_logits(GateEnsemble([member]), waves, unheard)).write(folder)
+        if len(unheard):
+            Heldout(unheard, frame_logits(GateEnsemble([member]), waves, unheard)).write(folder)
 
 
 def fit_layers(jobs: Sequence[DistilledJob], *, processes: int) -> list[Path]:
