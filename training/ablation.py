@@ -70,8 +70,8 @@ class Variant:
 
 
 VARIANTS = (
-    Variant(SEEDS[0], [], "the recipe as shipped, but for one member"),
-    Variant(SEEDS[1], ["seed=21201"], "what chance alone changes; the second member's seed"),
+    Variant(SEEDS[0], [], "the recipe as shipped, labelled member alone"),
+    Variant(SEEDS[1], ["seed=21201"], "what chance alone changes"),
     Variant(SEEDS[2], ["seed=7"], "what chance alone changes"),
     Variant("as labelled", _NO_RELABEL, "no self-training of clips or frames, no label cleaning"),
     Variant("no embedding distillation", ["gate.teacher_embedding_loss=0.0"], "mn04's embeddings not copied"),

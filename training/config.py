@@ -30,7 +30,8 @@ class GateConfig(_Section):
     """Network and training of the cough gate."""
 
     members: Count = 2
-    """Gates trained from different seeds; the shipped score is that of their mean logit."""
+    """Networks that listen together. Where there is a teacher, the last of several is distilled from it
+    (``training.distilled``); the others learn from labels, from different seeds, and count by their mean."""
     width: Count = 24
     """Channels of a member after the stem; later blocks have 2 to 6 times as many. Multiples
     of 8 suit the processors' vectors."""
