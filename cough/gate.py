@@ -2,8 +2,9 @@
 
 The network gives a cough probability for every 40 ms. A frame's probability depends only on the few
 seconds of sound either side of it that the bundle states (``context_s``), and on nothing else about the
-recording: neither its length nor its loudest moment. So the same clip gives the same events alone or inside a longer recording
-with silence around it, and a recording of any length is measured block by block in flat memory.
+recording: neither its length nor its loudest moment. So the same clip gives the same events alone or
+inside a longer recording with silence around it, and a recording of any length is measured block by block
+in flat memory.
 """
 
 from __future__ import annotations
