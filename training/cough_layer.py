@@ -2,8 +2,9 @@
 
 The layer hears the mean of each hidden channel over some seconds around a frame. It is a ridge logistic
 regression on labelled recordings: of one called a cough the moment that the teacher takes for one most, of
-any other every half second. Where digital silence is, or what is 60 dB below its neighbours, nothing
-is heard and nothing counts towards the mean: how long a clip is must not tell what is in it.
+any other every half second; and on parts of them through rooms, noise and telephones, as the gate learns.
+Where digital silence is, or what is 60 dB below its neighbours, nothing is heard and nothing counts towards
+the mean: how long a clip is must not tell what is in it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -23,14 +24,18 @@ from torch import Tensor, nn
 
 from cough.audio import SAMPLE_RATE_HZ
 from training import distributed
-from training.clips import WINDOW_FRAMES, is_silent
+from training.augment import Augmenter
+from training.clips import WINDOW_FRAMES, GateClips, is_silent
+from training.config import TrainingConfig
 from training.corpus import Corpus, Teacher
 from training.distilled import DistilledJob
 from training.encoder import build_encoder
 from training.frontend import FRAME_S
 from training.heldout import Heldout
 from training.joined import read_corpora, read_teacher
+from training.loso import room_rows
 from training.networks import GATE_HOP_S, STRIDE_FRAMES, EncoderNetwork, GateEnsemble
+from training.parts import deal
 from training.scoring import HOP, SILENT_LOGIT, frame_logits
 from training.stages import imported_by, load_weights, run_stage, source_hash, stage_folder
 from training.waves import Waves, read_waves
@@ -45,6 +50,8 @@ EVERY_FRAMES = 12
 NEAR_FRAMES = 8
 """How far a frame is at most from the peak that it is beside."""
 RIDGE = 3e-3
+BATCHES = 150
+"""Of training clips through rooms, noise and telephones."""
 
 
 class DistilledMember(nn.Module):
@@ -102,9 +109,40 @@ def _around(values: Tensor, counts: Tensor) -> Tensor:
 
 
 def fit_layer(
-    member: DistilledMember, corpus: Corpus, waves: Waves, teacher: Teacher, rows: np.ndarray
+    member: DistilledMember,
+    corpus: Corpus,
+    waves: Waves,
+    teacher: Teacher,
+    rows: np.ndarray,
+    rooms: list[np.ndarray],
+    config: TrainingConfig,
 ) -> None:
-    """Fit the member's layer, in place, to those of the recordings that are labelled and not silent."""
+    """Fit the member's layer, in place, to the labelled recordings among ``rows`` that are not silent.
+
+    Half of the weight has what is heard in them as they are, half what is heard in the gate's own training
+    clips: through rooms, noise, telephones and codecs, and with other sounds under them.
+    """
+    plain = _plain_cases(member, corpus, waves, teacher, rows)
+    disturbed = _disturbed_cases(member, corpus, waves, teacher, rows, rooms, config)
+    x = np.concatenate([plain[0], disturbed[0]]).astype(np.float64)
+    y = np.concatenate([plain[1], disturbed[1]])
+    weight = np.concatenate([_balanced(*plain[1:]), _balanced(*disturbed[1:])]) / 2
+    mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-3
+    model = LogisticRegression(C=1 / RIDGE, max_iter=1_000)
+    model.fit((x - mean) / spread, y, sample_weight=weight)
+    slope = model.coef_[0] / spread
+    with torch.no_grad():
+        member.layer.weight.copy_(torch.from_numpy(slope)[None, :, None])
+        member.shift.fill_(float(model.intercept_[0] - mean @ slope))
+
+
+Cases: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""(n, channels) what is heard, (n,) bool whether it is a cough, (n,) weights."""
+
+
+def _plain_cases(
+    member: DistilledMember, corpus: Corpus, waves: Waves, teacher: Teacher, rows: np.ndarray
+) -> Cases:
     labelled = [int(row) for row in rows if corpus.recordings[row].is_cough is not None]
     moments = _moments(teacher, len(corpus.recordings))
     cases, is_cough = [], []
@@ -122,15 +160,43 @@ def fit_layer(
             frames = np.arange(min(EVERY_FRAMES, middle), len(heard), EVERY_FRAMES)
         cases.append(heard[frames])
         is_cough += [cough] * len(frames)
-    x, y = np.concatenate(cases).astype(np.float64), np.array(is_cough)
-    mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-3
-    weight = np.where(y, 0.5 / y.sum(), 0.5 / (~y).sum())
-    model = LogisticRegression(C=1 / RIDGE, max_iter=1_000)
-    model.fit((x - mean) / spread, y, sample_weight=weight)
-    slope = model.coef_[0] / spread
-    with torch.no_grad():
-        member.layer.weight.copy_(torch.from_numpy(slope)[None, :, None])
-        member.shift.fill_(float(model.intercept_[0] - mean @ slope))
+    return np.concatenate(cases), np.array(is_cough), np.ones(len(is_cough))
+
+
+def _disturbed_cases(
+    member: DistilledMember,
+    corpus: Corpus,
+    waves: Waves,
+    teacher: Teacher,
+    rows: np.ndarray,
+    rooms: list[np.ndarray],
+    config: TrainingConfig,
+) -> Cases:
+    as_labelled = dict.fromkeys(("self_training", "frame_self_training", "label_cleaning"), False)
+    config = config.model_copy(update={"gate": config.gate.model_copy(update=as_labelled)})
+    clips = GateClips(corpus, waves, teacher, rows, config)
+    augment = Augmenter(config.augment, rooms, seed=config.seed + 2)
+    heard, is_cough, weight = [], [], []
+    for _ in track(range(BATCHES), description="listening through bad channels"):
+        batch = clips.batch(config.gate.batch_size)
+        n = len(batch.wave)
+        mixed = torch.from_numpy(augment.random.random(n) < config.augment.mix_probability)
+        with torch.inference_mode():
+            wave = augment(augment.mix(batch.wave, batch.other, mixed))
+            hidden = member.frames(member.features(wave))
+            count = hidden[:, -1:].sum(dim=2).clamp(min=0.5)
+            heard.append((hidden[:, :-1].sum(dim=2) / count).numpy())
+        is_cough.append(batch.clip_label.numpy() > 0.5)
+        weight.append(batch.clip_weight.numpy())
+    return np.concatenate(heard), np.concatenate(is_cough), np.concatenate(weight)
+
+
+def _balanced(is_cough: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The weights, coughs and others with one half each."""
+    out = weight.astype(np.float64)
+    for kind in (is_cough, ~is_cough):
+        out[kind] *= 0.5 / max(out[kind].sum(), 1e-9)
+    return out
 
 
 def _heard(member: DistilledMember, samples: np.ndarray) -> np.ndarray:
@@ -217,9 +283,11 @@ class LayerJob:
 
     def _decides(self) -> dict[str, Any]:
         keys = ("labels", "teacher", "waves", "libraries")
+        config = self.network.config.model_dump(mode="json", include={"gate", "augment", "seed"})
         return {
             **{key: self.network.inputs[key] for key in keys},
             "network": self.network.folder.name,
+            "config": config,
             "source": source_hash(imported_by("training.cough_layer")),
         }
 
@@ -230,7 +298,8 @@ class LayerJob:
         teacher = read_teacher(corpus)
         training, unheard = job.rows(corpus)
         member = _with_weights(job, teacher)
-        fit_layer(member, corpus, waves, teacher, training)
+        rooms = [waves.samples(int(row)) for row in _rooms(job, corpus)]
+        fit_layer(member, corpus, waves, teacher, training, rooms, job.config)
         np.savez(folder / "layer.npz", weight=member.layer.weight.numpy(), shift=member.shift.numpy())
         if len(unheard):
             Heldout(unheard, frame_logits(GateEnsemble([member]), waves, unheard)).write(folder)
@@ -268,6 +337,12 @@ def heldout_in_context(sharp: Heldout, context: Heldout) -> Heldout:
         both = torch.where(heard, in_context(one, other, counts=heard.float()), one)
         logits.append(both[0].numpy())
     return Heldout(sharp.rows, logits)
+
+
+def _rooms(job: DistilledJob, corpus: Corpus) -> np.ndarray:
+    """Impulse responses that its network was trained with."""
+    rooms = room_rows(corpus, job.config)
+    return rooms if job.part is None else rooms[deal(corpus, job.config).part[rooms] != job.part]
 
 
 def _with_weights(job: DistilledJob, teacher: Teacher) -> DistilledMember:
