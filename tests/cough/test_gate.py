@@ -79,10 +79,14 @@ def test_batch_and_single_agree(gate: CoughGate, bundle: Bundle, bout: np.ndarra
         np.testing.assert_allclose(session.run(None, {name: clip[None]})[0][0], row, atol=1e-6)
 
 
-@pytest.mark.parametrize("gain_db", [-20.0, -6.0, 6.0])
-def test_level_does_not_matter(gate: CoughGate, bout: np.ndarray, gain_db: float) -> None:
+@pytest.mark.parametrize(("gain_db", "by"), [(-20.0, 0.1), (-6.0, 0.01), (6.0, 0.01)])
+def test_level_does_not_matter(gate: CoughGate, bout: np.ndarray, gain_db: float, by: float) -> None:
+    """20 dB down, what lies between the synthetic coughs is below the front end's floor and counts no more.
+
+    What that does to real coughs is in ``training/results/gate/robustness.md``.
+    """
     louder = bout * np.float32(10 ** (gain_db / 20))
-    assert gate.detect(louder).cough_score == pytest.approx(gate.detect(bout).cough_score, abs=0.01)
+    assert gate.detect(louder).cough_score == pytest.approx(gate.detect(bout).cough_score, abs=by)
 
 
 @pytest.mark.parametrize("n", [1, 100, 639, 640, 641, 16_000])

@@ -190,7 +190,7 @@ def test_a_file_is_drawn_and_its_coughs_are_played(person: driver.Visit) -> None
         canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size"""
     assert page.locator("#spectrogram").evaluate(colours) > 50
     assert page.locator("#waveform").evaluate(colours) > 2
-    page.get_by_role("button", name="Play cough 2, at 2.6 seconds").press("Enter")
+    page.get_by_role("button", name="Play cough 2, at 0.6 seconds").press("Enter")
     page.locator("#playhead").wait_for(state="visible")
     page.locator("#playhead").wait_for(state="hidden")
     page.locator("#play-all").click()
