@@ -19,6 +19,8 @@ from cough.wire import Metadata, Symptoms
 from serving.routes.page import WEB
 from tests.conftest import EXAMPLES
 from tests.serving.conftest import quiet, serve
+from training import synth
+from training.codecs import Codec, encode
 
 CATALOGUE = json.loads((WEB / "catalogue.json").read_text())
 
@@ -183,14 +185,20 @@ def test_the_page_is_used_by_keyboard_alone(person: driver.Visit) -> None:
 
 @needs_browser
 def test_a_file_is_drawn_and_its_coughs_are_played(person: driver.Visit) -> None:
-    page = person.open().agree().choose(COUGH).wait("result").page
+    bout = synth.cough_bout(np.random.default_rng(10)).astype(np.float32)
+    file = {
+        "name": "bout.wav",
+        "mimeType": "audio/wav",
+        "buffer": encode(bout, Codec("wav", "pcm_s16le", 16_000)),
+    }
+    page = person.open().agree().choose(file).wait("result").page
     assert page.evaluate("() => document.activeElement.id") == "verdict-title"
     assert "3 coughs were heard in 6.0 s" in text(page, "#sound-summary")
     colours = """canvas => new Set(new Uint32Array(
         canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size"""
     assert page.locator("#spectrogram").evaluate(colours) > 50
     assert page.locator("#waveform").evaluate(colours) > 2
-    page.get_by_role("button", name="Play cough 2, at 0.6 seconds").press("Enter")
+    page.get_by_role("button", name="Play cough 2, at 2.8 seconds").press("Enter")
     page.locator("#playhead").wait_for(state="visible")
     page.locator("#playhead").wait_for(state="hidden")
     page.locator("#play-all").click()
@@ -198,7 +206,7 @@ def test_a_file_is_drawn_and_its_coughs_are_played(person: driver.Visit) -> None
     page.locator("#playhead").wait_for(state="hidden")
     box = page.locator("#waveform").bounding_box()
     assert box is not None
-    page.locator("#waveform").click(position={"x": box["width"] * 2.7 / 6, "y": 20})
+    page.locator("#waveform").click(position={"x": box["width"] * 2.9 / 6, "y": 20})
     page.locator("#playhead").wait_for(state="visible")
     with page.expect_download() as download:
         page.locator("#numbers > summary").click()
