@@ -51,7 +51,7 @@ NEAR_FRAMES = 8
 """How far a frame is at most from the peak that it is beside."""
 RIDGE = 3e-3
 BATCHES = 150
-"""Of training clips through rooms, noise and telephones."""
+"""Of training clips through rooms, noise and telephones; no more than an epoch of the gate has."""
 
 
 class DistilledMember(nn.Module):
@@ -177,7 +177,8 @@ def _disturbed_cases(
     clips = GateClips(corpus, waves, teacher, rows, config)
     augment = Augmenter(config.augment, rooms, seed=config.seed + 2)
     heard, is_cough, weight = [], [], []
-    for _ in track(range(BATCHES), description="listening through bad channels"):
+    n_batches = min(BATCHES, config.gate.clips_per_epoch // config.gate.batch_size)
+    for _ in track(range(n_batches), description="listening through bad channels"):
         batch = clips.batch(config.gate.batch_size)
         n = len(batch.wave)
         mixed = torch.from_numpy(augment.random.random(n) < config.augment.mix_probability)
