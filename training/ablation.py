@@ -34,7 +34,7 @@ from training.config import TrainingConfig, read_config
 from training.corpus import VOCAL_HARD, Corpus, Teacher
 from training.decoded import prepare_waves
 from training.heldout import Heldout
-from training.loso import Job, leave_sources_out
+from training.loso import Job
 from training.pipeline import (
     GATE_SOURCES,
     chosen_config,
@@ -42,7 +42,7 @@ from training.pipeline import (
     libraries,
     loso_jobs,
 )
-from training.stages import PROJECT, code_version, source_hash
+from training.stages import PROJECT, code_version, run_apart, source_hash
 from training.waves import read_waves
 
 RESULTS = PROJECT / "training" / "results" / "gate"
@@ -142,9 +142,9 @@ def main() -> None:
         ]
 
     short = loso_jobs(corpus, (corpus.root,), waves_folder, arguments.cache, config, shared)
-    first = tuple(leave_sources_out(short, processes=arguments.processes))
+    first = tuple(run_apart(short, processes=arguments.processes))
     every = [job for variant in chosen for job in jobs(variant, JUDGED_PARTS, first)]
-    folders = leave_sources_out(every, processes=arguments.processes)
+    folders = run_apart(every, processes=arguments.processes)
     waves = read_waves(waves_folder)
     n_judged = len(JUDGED_PARTS)
     rows = {

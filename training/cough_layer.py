@@ -9,10 +9,7 @@ the mean: how long a clip is must not tell what is in it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,7 +20,6 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from cough.audio import SAMPLE_RATE_HZ
-from training import distributed
 from training.augment import Augmenter
 from training.clips import WINDOW_FRAMES, GateClips, is_silent
 from training.config import TrainingConfig
@@ -35,7 +31,6 @@ from training.heldout import Heldout
 from training.joined import read_corpora, read_teacher
 from training.loso import room_rows
 from training.networks import GATE_HOP_S, STRIDE_FRAMES, EncoderNetwork, GateEnsemble
-from training.parts import deal
 from training.scoring import HOP, SILENT_LOGIT, frame_logits
 from training.stages import imported_by, load_weights, run_stage, source_hash, stage_folder
 from training.waves import Waves, read_waves
@@ -50,6 +45,9 @@ EVERY_FRAMES = 12
 NEAR_FRAMES = 8
 """How far a frame is at most from the peak that it is beside."""
 RIDGE = 3e-3
+FAINTEST = 0.01
+"""Channels that vary less than this are not made as loud as others: their rounding would be, too. In networks
+that are trained at all none does."""
 BATCHES = 150
 """Of training clips through rooms, noise and telephones; no more than an epoch of the gate has."""
 
@@ -127,7 +125,7 @@ def fit_layer(
     x = np.concatenate([plain[0], disturbed[0]]).astype(np.float64)
     y = np.concatenate([plain[1], disturbed[1]])
     weight = np.concatenate([_balanced(*plain[1:]), _balanced(*disturbed[1:])]) / 2
-    mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-3
+    mean, spread = x.mean(axis=0), np.maximum(x.std(axis=0) + 1e-3, FAINTEST)
     model = LogisticRegression(C=1 / RIDGE, max_iter=1_000)
     model.fit((x - mean) / spread, y, sample_weight=weight)
     slope = model.coef_[0] / spread
@@ -299,22 +297,11 @@ class LayerJob:
         teacher = read_teacher(corpus)
         training, unheard = job.rows(corpus)
         member = _with_weights(job, teacher)
-        rooms = [waves.samples(int(row)) for row in _rooms(job, corpus)]
+        rooms = [waves.samples(int(row)) for row in room_rows(corpus, job.config, without=job.part)]
         fit_layer(member, corpus, waves, teacher, training, rooms, job.config)
         np.savez(folder / "layer.npz", weight=member.layer.weight.numpy(), shift=member.shift.numpy())
         if len(unheard):
             Heldout(unheard, frame_logits(GateEnsemble([member]), waves, unheard)).write(folder)
-
-
-def fit_layers(jobs: Sequence[DistilledJob], *, processes: int) -> list[Path]:
-    """The folders of the layers of trained networks, in the same order."""
-    layers = [LayerJob(job) for job in jobs]
-    if layers and distributed.rank() == 0:
-        alone = {"mp_context": get_context("spawn"), "initializer": distributed.leave}
-        with ProcessPoolExecutor(processes, **alone) as pool:
-            list(pool.map(LayerJob.run, layers))
-    distributed.wait()
-    return [layer.folder for layer in layers]
 
 
 def read_distilled(job: DistilledJob, layer: Path) -> DistilledMember:
@@ -338,12 +325,6 @@ def heldout_in_context(sharp: Heldout, context: Heldout) -> Heldout:
         both = torch.where(heard, in_context(one, other, counts=heard.float()), one)
         logits.append(both[0].numpy())
     return Heldout(sharp.rows, logits)
-
-
-def _rooms(job: DistilledJob, corpus: Corpus) -> np.ndarray:
-    """Impulse responses that its network was trained with."""
-    rooms = room_rows(corpus, job.config)
-    return rooms if job.part is None else rooms[deal(corpus, job.config).part[rooms] != job.part]
 
 
 def _with_weights(job: DistilledJob, teacher: Teacher) -> DistilledMember:

@@ -9,22 +9,18 @@ as ``training.loso`` trains the other member, and on everything but the test fol
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from training import distributed
 from training.config import TrainingConfig
 from training.corpus import Corpus
 from training.encoder import train_encoder
 from training.joined import read_corpora, read_teacher
 from training.loso import room_rows, rows_without
-from training.parts import deal, usable
+from training.parts import usable
 from training.stages import run_stage, save_weights, stage_folder
 from training.waves import read_waves
 
@@ -79,9 +75,7 @@ class DistilledJob:
     def _train(self, folder: Path) -> None:
         corpus, waves = read_corpora(self.corpus_roots), read_waves(self.waves_folder)
         training, _ = self.rows(corpus)
-        rooms = room_rows(corpus, self.config)
-        if self.part is not None:
-            rooms = rooms[deal(corpus, self.config).part[rooms] != self.part]
+        rooms = room_rows(corpus, self.config, without=self.part)
         network = train_encoder(
             corpus,
             waves,
@@ -93,13 +87,3 @@ class DistilledJob:
             log=folder / "log.jsonl",
         )
         save_weights(network, folder / "weights.npz")
-
-
-def learn_without_parts(jobs: Sequence[DistilledJob], *, processes: int) -> list[Path]:
-    """Run the jobs, several processes of one thread each; their folders in the same order."""
-    if distributed.rank() == 0:
-        alone = {"mp_context": get_context("spawn"), "initializer": distributed.leave}
-        with ProcessPoolExecutor(processes, **alone) as pool:
-            list(pool.map(DistilledJob.run, jobs))
-    distributed.wait()
-    return [job.folder for job in jobs]

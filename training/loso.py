@@ -9,16 +9,12 @@ fold 5.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from training import distributed
 from training.config import TrainingConfig
 from training.corpus import Corpus
 from training.gate import seeds_of_members, train_gate
@@ -35,11 +31,12 @@ SYNTHETIC_SOUNDS = 1_500
 __all__ = ["N_PARTS", "PARTS", "part_of"]  # their place before there were other corpora
 
 
-def room_rows(corpus: Corpus, config: TrainingConfig) -> np.ndarray:
-    """Impulse responses of the training folds."""
-    return corpus.where(
+def room_rows(corpus: Corpus, config: TrainingConfig, *, without: int | None = None) -> np.ndarray:
+    """Impulse responses of the training folds, but for those of a part of the sources."""
+    rows = corpus.where(
         lambda r: r.event == "room_impulse_response" and licensed(r, config) and r.fold in config.train_folds
     )
+    return rows if without is None else rows[deal(corpus, config).part[rows] != without]
 
 
 def synthetic_sounds(config: TrainingConfig) -> list[np.ndarray]:
@@ -74,28 +71,14 @@ class Job:
     inputs: dict[str, Any]
     heldout_folders: tuple[Path, ...] = ()
 
+    def run(self) -> Path:
+        """Train and score its part, unless that is there already: ``heldout.npz`` and ``weights.npz``."""
+        return run_stage(self.cache, "loso", _inputs(self), lambda folder: _train_and_score(self, folder))
 
-def leave_sources_out(jobs: Sequence[Job], *, processes: int) -> list[Path]:
-    """Run the jobs, several processes of one thread each; their folders in the same order.
-
-    In each folder: what ``Heldout.read`` reads, and the (first) gate's ``weights.npz``.
-    """
-    if distributed.rank() == 0:
-        alone = {"mp_context": get_context("spawn"), "initializer": distributed.leave}
-        with ProcessPoolExecutor(processes, **alone) as pool:
-            list(pool.map(run_job, jobs))
-    distributed.wait()
-    return [job_folder(job) for job in jobs]
-
-
-def run_job(job: Job) -> Path:
-    """Train and score one part, unless its folder is there already."""
-    return run_stage(job.cache, "loso", _inputs(job), lambda folder: _train_and_score(job, folder))
-
-
-def job_folder(job: Job) -> Path:
-    """Where what a job makes is kept; another encoder, threshold or number of processes makes the same."""
-    return stage_folder(job.cache, "loso", _inputs(job))
+    @property
+    def folder(self) -> Path:
+        """Where what it makes is kept; another encoder, threshold or number of processes makes the same."""
+        return stage_folder(self.cache, "loso", _inputs(self))
 
 
 def _inputs(job: Job) -> dict[str, Any]:
@@ -111,8 +94,7 @@ def _train_and_score(job: Job, folder: Path) -> None:
     teacher, waves = read_teacher(corpus), read_waves(job.waves_folder)
     training, scored = rows_without(corpus, config, job.part)
     heldout = Heldout.read(job.heldout_folders) if job.heldout_folders else None
-    rooms = room_rows(corpus, config)
-    rooms = rooms[deal(corpus, config).part[rooms] != job.part]
+    rooms = room_rows(corpus, config, without=job.part)
     impulses, synthetic = [waves.samples(int(row)) for row in rooms], synthetic_sounds(config)
     members = [
         train_gate(

@@ -35,14 +35,14 @@ from training.assemble import Parts, TrainedGate, assemble
 from training.card import write_bundle
 from training.config import TrainingConfig, read_config
 from training.corpus import Corpus, Teacher, corpus_path
-from training.cough_layer import GateInContext, fit_layers, heldout_in_context, read_distilled
+from training.cough_layer import GateInContext, LayerJob, heldout_in_context, read_distilled
 from training.decoded import prepare_waves
 from training.device import device
-from training.distilled import DistilledJob, learn_without_parts
+from training.distilled import DistilledJob
 from training.encoder import build_encoder, train_encoder
 from training.heldout import Heldout
 from training.joined import read_corpora, read_teacher
-from training.loso import Job, leave_sources_out, room_rows
+from training.loso import Job, room_rows
 from training.measure import measure
 from training.members import at_once, member_jobs, read_members, train_members
 from training.nearcoughs import speech_version
@@ -56,6 +56,7 @@ from training.stages import (
     epochs_s,
     imported_by,
     load_weights,
+    run_apart,
     run_stage,
     save_bundle,
     save_weights,
@@ -169,8 +170,8 @@ def gate_stage(
         labelled = config.model_copy(update={"gate": config.gate.model_copy(update={"members": n_labelled})})
     jobs = loso_jobs(corpus, roots, waves_folder, cache, config, shared)
     processes = config.loso.processes
-    loso_folders = leave_sources_out(jobs, processes=processes)
-    without_parts = learn_without_parts(distilled[:-1], processes=processes)
+    loso_folders = run_apart(jobs, processes=processes)
+    without_parts = run_apart(distilled[:-1], processes=processes)
     inputs = {**shared, "threads": 1, "source": source_hash([*GATE_SOURCES, "training.members"])}
     members = member_jobs(labelled, roots, waves_folder, cache, inputs, loso_folders)
     folders = train_members([*members, *distilled[-1:]], processes=at_once(config))
@@ -181,7 +182,7 @@ def gate_stage(
     heldout = Heldout.read(loso_folders)
     ensemble = GateEnsemble(read_members(folders[: len(members)], members))
     gate = TrainedGate(ensemble, heldout, heldout)
-    layers = fit_layers(distilled, processes=processes)
+    layers = run_apart([LayerJob(network) for network in distilled], processes=processes)
     if layers:
         network = GateInContext(ensemble, read_distilled(distilled[-1], layers[-1]))
         gate = TrainedGate(network, heldout_in_context(heldout, Heldout.read(layers[:-1])), heldout)

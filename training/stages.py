@@ -12,9 +12,11 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -64,6 +66,31 @@ def run_stage(
             shutil.rmtree(partial)
     distributed.wait()
     return folder
+
+
+class Job(Protocol):
+    """A stage to make in a process of its own."""
+
+    @property
+    def folder(self) -> Path:
+        """Where what it makes is kept."""
+
+    def run(self) -> Path:
+        """Make it, unless it is there already."""
+
+
+def run_apart(jobs: Sequence[Job], *, processes: int) -> list[Path]:
+    """Run jobs that none of ``torchrun``'s processes share, several at a time; their folders in order."""
+    if jobs and distributed.rank() == 0:
+        alone = {"mp_context": get_context("spawn"), "initializer": distributed.leave}
+        with ProcessPoolExecutor(processes, **alone) as pool:
+            list(pool.map(_run, jobs))
+    distributed.wait()
+    return [job.folder for job in jobs]
+
+
+def _run(job: Job) -> Path:
+    return job.run()
 
 
 def check_replaceable(out: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.training.conftest import recording
 from training.config import TrainingConfig, read_config
 from training.corpus import Corpus
-from training.loso import Job, job_folder, rows_without
+from training.loso import Job, rows_without
 from training.parts import deal
 from training.pipeline import loso_jobs
 from training.stages import PROJECT
@@ -32,7 +32,7 @@ def test_kept_unless_what_decides_them_changed(override: str, anew: bool) -> Non
     recipe = PROJECT / "training" / "default.toml"
 
     def folder(config: TrainingConfig) -> Path:
-        return job_folder(Job(0, config, (), Path("waves"), Path("cache"), {"source": "0"}))
+        return Job(0, config, (), Path("waves"), Path("cache"), {"source": "0"}).folder
 
     changed = folder(read_config(recipe, [override])) != folder(read_config(recipe))
     assert changed == anew

@@ -97,6 +97,35 @@ def test_two_downloads_become_a_bundle_that_screens(prepared: tuple[Path, Path],
     assert str(prepared[0]) not in text
 
 
+def with_teacher(corpus: Path, out: Path) -> Path:
+    """The same corpus, heard by a teacher who knows coughs by their name."""
+    shutil.copytree(corpus, out)
+    recordings = read_corpora((out,)).recordings
+    ids = np.array([r.recording_id for r in recordings], dtype=object)
+    n = len(ids)
+    logits = np.array([[3.0, -6.0] if r.is_cough else [-6.0, 0.0] for r in recordings], np.float16)
+    embeddings = np.random.default_rng(0).standard_normal((n, 384)).astype(np.float16)
+    heard = {"recording_id": ids, "row": np.arange(n), "start_s": np.zeros(n)}
+    (out / "teacher").mkdir()
+    np.savez(
+        out / "teacher" / "mn04_logits.npz", logits=logits, classes=np.array(["Cough", "Speech"]), **heard
+    )
+    np.savez(out / "teacher" / "mn04_embeddings.npz", embedding=embeddings, **heard)
+    return out
+
+
+def test_with_a_teacher_the_last_member_is_distilled(prepared: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    done = train(out, with_teacher(prepared[0], tmp_path / "taught"))
+    assert done.returncode == 0, done.stderr
+    stages = {path.name.split("-")[0] for path in (tmp_path / "cache").iterdir()}
+    assert {"loso", "distilled", "layer", "gate"} <= stages
+    spec = load_bundle(out).spec
+    assert spec.gate.context_s > 1.5 > (spec.gate.edge_s or 0)
+    assert spec.metrics["training"]["leave_sources_out_s"] >= 0
+    assert 0 <= Screener(out).screen(EXAMPLES / "synthetic_cough.m4a").cough_score <= 1
+
+
 def test_gate_and_encoder_of_a_bundle_are_kept_and_where_they_came_from(
     prepared: tuple[Path, Path], trained: Path, tmp_path: Path
 ) -> None:
