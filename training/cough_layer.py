@@ -40,7 +40,8 @@ SPAN_FRAMES = 75
 labelled member had AUROC 0.974, hard 0.945, specificity at 95 % sensitivity 0.851; the plain mean with the
 distilled one 0.986, 0.970 and 0.940 with a span of 25 frames, 0.988, 0.976 and 0.951 with 51, 0.990, 0.981
 and 0.967 with 101. Events are found better with the shorter ones (F1 0.86 with 51, 0.83 with 101, see
-``in_context``). With the loudest of each channel beside its mean: 0.984, 0.970 and 0.928 with 51."""
+``in_context``). With the loudest of each channel beside its mean: 0.984, 0.970 and 0.928 with 51. All by
+layers fitted to clips as they are alone."""
 EVERY_FRAMES = 12
 NEAR_FRAMES = 8
 """How far a frame is at most from the peak that it is beside."""
