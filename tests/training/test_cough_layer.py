@@ -22,9 +22,16 @@ HOP = 640
 
 
 def untrained(seed: int = 0) -> DistilledMember:
+    """A member of random weights whose batch norms know a bout, or its channels would fade with depth."""
     torch.manual_seed(seed)
     encoder = EncoderNetwork(width=8, embedding_size=8, n_teacher_classes=2, teacher_size=8)
-    return DistilledMember(encoder).eval().requires_grad_(False)
+    member = DistilledMember(encoder).requires_grad_(False)
+    norms = [m for m in member.modules() if isinstance(m, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d))]
+    for norm in norms:
+        norm.momentum = 1.0
+    bout = synth.cough_bout(np.random.default_rng(seed), duration_s=4.0).astype(np.float32)
+    member.train()(torch.from_numpy(bout)[None])
+    return member.eval()
 
 
 def fitted(member: DistilledMember, corpus: Corpus, waves: Waves, teacher: Teacher, rows: np.ndarray) -> None:
