@@ -84,6 +84,11 @@ def read_condition(path: Path) -> ConditionConfig:
         raise errors.ManifestInvalid(f"{path} does not describe a condition: {error}.") from error
 
 
+def _in_order(fold: str) -> tuple[float, str]:
+    """10 comes after 9; what is no number comes last, by its letters."""
+    return (int(fold), "") if fold.isdecimal() else (float("inf"), fold)
+
+
 def train_condition(
     config: ConditionConfig, data: Recordings, bundle: Bundle, *, symptoms: SymptomSpec | None = None
 ) -> Condition:
@@ -108,7 +113,7 @@ def train_condition(
     found = f"its folds are {', '.join(np.unique(data.folds).tolist())}, the test fold {config.test_fold}"
     if len(np.unique(train.folds)) < 3:
         raise errors.ManifestInvalid(f"{config.name} needs three training folds or more: {found}.")
-    kept_fold = max(train.folds.tolist())
+    kept_fold = max(train.folds.tolist(), key=_in_order)
     kept = train.folds == kept_fold
     learn = train.pick(~kept)
     for part, name in ((learn, "training folds"), (test, "test fold")):

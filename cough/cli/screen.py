@@ -91,6 +91,8 @@ def _answers(said: list[str]) -> SymptomAnswers | None:
         if name not in SymptomAnswers.model_fields:
             known = ", ".join(SymptomAnswers.model_fields)
             raise typer.BadParameter(f"there is no {name!r}; there is {known}", param_hint="--symptom")
+        if name in values:
+            raise typer.BadParameter(f"{name} is said twice", param_hint="--symptom")
         is_number = value.isdecimal() and len(value) < 10  # int() refuses thousands of digits
         values[name] = value if name == "sex" else int(value) if is_number else _YES.get(value, value)
     try:

@@ -128,6 +128,13 @@ def test_the_command_refuses_what_is_no_answer(wrong: str) -> None:
     assert result.exit_code == 2
 
 
+def test_the_command_refuses_two_answers_to_one_question() -> None:
+    said = ["--symptom", "fever=yes", "--symptom", "fever=no"]
+    result = CliRunner().invoke(app, ["screen", str(EXAMPLES / "synthetic_cough.m4a"), *said])
+    assert result.exit_code == 2
+    assert "fever is said twice" in result.stderr
+
+
 def test_the_command_says_each_share() -> None:
     arguments = [
         "--symptom",

@@ -279,6 +279,14 @@ def test_what_ships_learnt_no_class_of_the_fold_that_gives_the_quantiles(bundle:
     assert mediators[0].conformal_quantiles != mediators[1].conformal_quantiles
 
 
+def test_fold_10_comes_after_fold_9(bundle: Bundle) -> None:
+    """Names were compared letter by letter, so that of folds 2 to 10 the ninth was kept."""
+    data = made(signal=0.5, level_signal=0.0, bundle=bundle)
+    names = dict(zip("12345", ("2", "10", "9", "3", "5"), strict=True))
+    renamed = dataclasses.replace(data, folds=np.array([names[fold] for fold in data.folds]))
+    assert train_condition(CONFIG, renamed, bundle).kept_fold == "10"
+
+
 def test_conformal_sets_cover_on_average() -> None:
     """Over many calibrations the coverage of each class is at least what was asked."""
     random = np.random.default_rng(0)
