@@ -50,7 +50,11 @@ FAINTEST = 0.01
 """Channels that vary less than this are not made as loud as others: their rounding would be, too. In networks
 that are trained at all none does."""
 BATCHES = 150
-"""Of training clips through rooms, noise and telephones; no more than an epoch of the gate has."""
+"""Of training clips through rooms, noise and telephones; no more than an epoch of the gate has. Tried on
+sources never heard, and not kept: crowds of six under more clips, rooms more often, a third of the weight for
+these (cafe noise 88 % on the same side of the threshold instead of 85 %, specificity 0.951, not 0.956; in the
+whole gate on fold 5 cafe noise 93.3 % instead of 92.8 %); the mean weighted by power, a second, shorter span,
+a hidden layer, hard sounds weighted more: AUROC 0.986 to 0.988 instead of 0.989."""
 
 
 class DistilledMember(nn.Module):
