@@ -20,6 +20,7 @@ from cough.bundle import (
     TrainingRecord,
 )
 from cough.heard import HEARD, fingerprint, read_heard, write_heard
+from training.audible import CONTEXT_S, audible_parts
 from training.calibration import Calibration, calibrate_on_heldout
 from training.clips import GateClips, is_silent
 from training.config import TrainingConfig
@@ -141,7 +142,8 @@ def _gate(parts: Parts, config: TrainingConfig) -> tuple[GateSpec, bytes, dict[s
     if isinstance(parts.gate, Bundle):
         kept = parts.gate
         return kept.spec.gate, kept.contents[kept.spec.gate.file], dict(kept.spec.metrics["gate"])
-    held = calibrate_on_heldout(parts.corpus, parts.waves, parts.teacher, parts.gate.heldout, config)
+    heldout = audible_parts(parts.gate.heldout, parts.waves)
+    held = calibrate_on_heldout(parts.corpus, parts.waves, parts.teacher, heldout, config)
     spec, onnx, parity = calibrated_gate(parts.gate.network, held, parts.waves, parts.training, config)
     labels = label_counts(
         parts.corpus, parts.waves, parts.teacher, parts.training, config, parts.gate.corrected_by
@@ -203,7 +205,7 @@ def calibrated_gate(
     spec = GateSpec(
         file="gate.onnx",
         hop_s=GATE_HOP_S,
-        context_s=round(network.context_s(), 3),
+        context_s=round(max(network.context_s(), CONTEXT_S), 3),
         edge_s=round(network.edge_s(), 3),
         score_frames=config.gate.score_frames,
         threshold=held.threshold,

@@ -13,9 +13,10 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor, nn
 
+from training.audible import audible
 from training.cough_layer import GateInContext
 from training.networks import EncoderNetwork, GateEnsemble, GateNetwork
-from training.scoring import HOP, SILENT_POWER
+from training.scoring import HOP
 
 PARITY_PROBABILITY = 1e-4
 PARITY_HEAD = 1e-5
@@ -27,7 +28,7 @@ class ParityError(RuntimeError):
 
 
 class _GateGraph(nn.Module):
-    """Waveform to probabilities: calibration folded in, silent frames exactly 0."""
+    """Waveform to probabilities: calibration folded in, frames that nobody would hear exactly 0."""
 
     def __init__(
         self, network: GateNetwork | GateEnsemble | GateInContext, *, slope: float, shift: float
@@ -39,7 +40,7 @@ class _GateGraph(nn.Module):
     def forward(self, wave: Tensor) -> Tensor:
         power = nn.functional.avg_pool1d((wave * wave)[:, None], HOP, HOP)[:, 0]
         probability = torch.sigmoid(self.slope * self.network(wave) + self.shift)
-        return probability * (power > SILENT_POWER).float()
+        return probability * audible(power).float()
 
 
 def gate_module(

@@ -21,6 +21,7 @@ import numpy as np
 from cough.bundle import Bundle, load_bundle
 from cough.gate import CoughGate
 from training.assemble import calibrated_gate
+from training.audible import audible_parts
 from training.benchmark import RESULTS, TEST_FOLD, fold_rows, provenance, score_clips, table, write_result
 from training.calibration import calibrate_on_heldout
 from training.clips import is_silent
@@ -101,7 +102,7 @@ def _tier_gate(
     training = usable(corpus, config)
     shared = shared_inputs(corpus, waves, teacher, training, config)
     trained, *_ = gate_stage(corpus, (corpus.root,), waves_folder, cache, config, shared)
-    heldout = trained.heldout
+    heldout = audible_parts(trained.heldout, waves)
     held = calibrate_on_heldout(corpus, waves, teacher, heldout, config)
     spec, onnx, _ = calibrated_gate(trained.network, held, waves, training, config)
     sha256 = hashlib.sha256(onnx).hexdigest()
