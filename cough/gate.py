@@ -137,6 +137,8 @@ class CoughGate:
     def _run(self, window: Float32, *, before: int, after: int) -> Float32:
         """Probabilities of the frames of a window (n,), without those of so many samples at its ends."""
         frames: Float32 = self._session.run(None, {self._input: window[None]})[0][0]
+        if not np.isfinite(frames).all() and not np.isfinite(window).all():
+            raise errors.NonFiniteSamples("The recording holds NaN or infinite samples.")
         self._check_range(frames)
         return frames[before // self._hop : len(frames) - after // self._hop]
 

@@ -16,6 +16,9 @@ Float32: TypeAlias = npt.NDArray[np.float32]
 
 _CEILING = 0.985
 """Share of full scale from which a sample counts as clipped."""
+_CANCELLED = 0.01
+"""Share of the loudest channel's power below which the mean of the channels is no recording of anything: some
+microphones give the same sound twice, once upside down."""
 
 
 _SAMPLE_TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
@@ -74,7 +77,7 @@ class Mixer:
         samples = _to_float(chunk)
         self._seen += samples.size
         # In float64: the mean of two float32 extremes must not overflow.
-        mono = samples[0] if self.channels == 1 else samples.mean(axis=0, dtype=np.float64)
+        mono = samples[0] if self.channels == 1 else _mean(samples)
         peak = max(samples.max(initial=0.0), -samples.min(initial=0.0))
         if not peak < _CEILING:  # NaN is not, either
             # Lossy codecs decode flat tops to something around full scale, on either side of it.
@@ -84,6 +87,15 @@ class Mixer:
             # What players do with float files beyond full scale; also keeps the resampler finite.
             mono = np.clip(mono, -1.0, 1.0)
         return np.asarray(mono, np.float32)
+
+
+def _mean(samples: Float32) -> npt.NDArray[Any]:
+    """(n_channels, n) to (n,): the mean of the channels, or the loudest where they cancel each other."""
+    mean = samples.mean(axis=0, dtype=np.float64)
+    powers = np.square(samples, dtype=np.float64).sum(axis=1)
+    if np.square(mean).sum() < _CANCELLED * powers.max(initial=0.0):
+        return np.asarray(samples[int(powers.argmax())])
+    return np.asarray(mean)
 
 
 def _to_float(array: npt.NDArray[Any]) -> Float32:

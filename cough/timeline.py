@@ -68,6 +68,7 @@ def draw_timeline(events: Sequence[CoughEvent], *, duration_s: float, title: str
     check_figure(path)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     scale_s, unit = next((u for u in _UNITS if duration_s >= 2 * u[0]), _UNITS[-1])
     starts_s = np.array([event.start_s for event in events])
@@ -78,6 +79,7 @@ def draw_timeline(events: Sequence[CoughEvent], *, duration_s: float, title: str
     bars, marks = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 1))
     bars.stairs(per_minute, edges_min * 60 / scale_s, fill=True, color=_BAR)
     width_min = round(edges_min[1])
+    bars.yaxis.set_major_locator(MaxNLocator(integer=True))
     bars.set_ylabel("coughs per minute" + (f"\n(mean over {width_min} min)" if width_min > 1 else ""))
     bars.set_ylim(0, 1.1 * max(1.0, float(per_minute.max())))
     marks.vlines(

@@ -116,6 +116,15 @@ class Settings(BaseSettings):
             parse_rate(rate)
         return rate
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, proxies: str) -> str:
+        """A name that is mistyped would be believed by nobody, and all its callers share one rate."""
+        for one in filter(None, map(str.strip, proxies.split(","))):
+            if one != "*":
+                ipaddress.ip_network(one, strict=False)
+        return proxies
+
     @field_validator("redis_url")
     @classmethod
     def _is_redis(cls, url: SecretStr | None) -> SecretStr | None:

@@ -7,6 +7,7 @@ recording is, its bytes say.
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import sys
 from collections.abc import AsyncGenerator
@@ -64,8 +65,9 @@ async def read_upload(
 
     Raises
     ------
-    Refused : ``unsupported_media_type``, ``invalid_request``, or what ``BodyLimit`` refuses
+    Refused : ``unsupported_media_type``, ``invalid_request``, ``malformed_http``, and as ``BodyLimit``
     """
+    _check_head(request)
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "multipart/form-data":
         form = await _parsed(request, max_files=service.settings.max_files)
@@ -76,6 +78,20 @@ async def read_upload(
     if kind.startswith(_RAW_TYPES):
         return Upload([await request.body()])
     raise Refused("unsupported_media_type")
+
+
+def _check_head(request: Request) -> None:
+    """What would change the answer, or where the body ends, is not passed over in silence."""
+    headers = request.headers
+    if "transfer-encoding" in headers and "content-length" in headers:
+        why = "Transfer-Encoding and Content-Length do not go together."
+        raise Refused("malformed_http", why, headers={"Connection": "close"})
+    if request.url.query:
+        raise Refused(
+            "invalid_request", "There are no query parameters; send metadata and prevalence in a form."
+        )
+    if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        raise Refused("unsupported_media_type", "Content-Encoding is not taken; send the bytes as they are.")
 
 
 async def read_recording(upload: Annotated[Upload, Depends(read_upload)]) -> bytes:
@@ -132,11 +148,20 @@ def _text(name: str, value: UploadFile | str) -> str:
 
 def _metadata(text: str) -> Metadata:
     try:
-        return Metadata.model_validate_json(text, strict=True)
+        metadata = Metadata.model_validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(["metadata", *(str(part) for part in first["loc"])])
         raise _invalid(where, first["msg"]) from error
+    json.loads(text, object_pairs_hook=_once)
+    return metadata
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise _invalid(f"metadata: {name}", "said twice")
 
 
 def _prevalence(text: str) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -77,15 +78,30 @@ def events(
             except ValueError as error:
                 raise typer.BadParameter(str(error), param_hint="--figure") from error
         gate = CoughGate(load_bundle(bundle))
+    name = common.printable(file.name)
+    # A reader of a pipe has every cough at once; on a terminal they would run into the bar, and a picture is
+    # drawn whether or not the reader has gone.
+    in_rows = output is None and format is not Format.json
+    at_once = in_rows and figure is None and not sys.stdout.isatty()
+    found: list[CoughEvent] = []
+    listening = _Listening(file)
     try:
-        listening = _Listening(AudioStream(file))
-        found = list(gate.events(listening.pieces()))
+        for event in gate.events(listening.pieces()):
+            if at_once:
+                common.emit(as_text([event], format, file=file, duration_s=0.0, head=not found)[:-1])
+            found.append(event)
     except InputError as error:
         common.fail(error, file, as_json=format is Format.json)
         raise typer.Exit(common.FAILED) from error
+    except KeyboardInterrupt:
+        until = timedelta(seconds=round(listening.heard_s))
+        common.err.print(f"{name}: stopped after {until} (h:mm:ss), {len(found)} found.", markup=False)
+        if in_rows and not at_once:
+            _hand_over(as_text(found, format, file=file, duration_s=listening.heard_s), output)
+        raise
     duration_s, broken = listening.heard_s, listening.broken
-    text = as_text(found, format, file=file, duration_s=duration_s, broken=broken)
-    name = common.printable(file.name)
+    done = at_once and bool(found)
+    text = "" if done else as_text(found, format, file=file, duration_s=duration_s, broken=broken)
     # Hours of listening are not lost to a picture that fails, nor the picture to a reader that has gone.
     try:
         if figure is not None:
@@ -128,6 +144,7 @@ def as_text(
     file: Path,
     duration_s: float,
     broken: InputError | None = None,
+    head: bool = True,
 ) -> str:
     """Events as CSV, as one JSON object with a summary, or as labels that Audacity imports.
 
@@ -135,6 +152,7 @@ def as_text(
     ----------
     duration_s : what was heard
     broken : why nothing was heard after that
+    head : whether CSV begins with the names of its columns
     """
     if format is Format.json:
         body: dict[str, Any] = {
@@ -153,7 +171,8 @@ def as_text(
         return "".join(f"{e.start_s:.6f}\t{e.end_s:.6f}\tcough {e.score:.2f}\n" for e in found)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("start_s", "end_s", "score"))
+    if head:
+        writer.writerow(("start_s", "end_s", "score"))
     writer.writerows((e.start_s, e.end_s, round(e.score, 6)) for e in found)
     return text.getvalue()
 
@@ -164,8 +183,8 @@ class _Listening:
     A night whose last minutes are missing still has its other hours.
     """
 
-    def __init__(self, stream: AudioStream) -> None:
-        self._stream = stream
+    def __init__(self, file: Path) -> None:
+        self._file = file
         self.heard_s = 0.0
         self.broken: InputError | None = None
         """Why there was no more."""
@@ -179,25 +198,28 @@ class _Listening:
         """
         n_samples = 0
         try:
-            for piece in self._shown():
+            stream = AudioStream(self._file)
+            for piece in _shown(stream):
                 n_samples += len(piece)
                 yield piece
-            self.heard_s = self._stream.info.duration_s
+                self.heard_s = n_samples / SAMPLE_RATE_HZ
+            self.heard_s = stream.info.duration_s
         except InputError as error:
             self.broken, self.heard_s = error, n_samples / SAMPLE_RATE_HZ
             if not n_samples:
                 raise
 
-    def _shown(self) -> Iterator[Float32]:
-        """With a bar: minutes of sound go by in a blink, hours do not."""
-        began = time.monotonic()
-        bar = common.progress()
-        task = bar.add_task("listening", total=1.0)
-        try:
-            for piece in self._stream:
-                bar.update(task, completed=self._stream.share_read)
-                if not bar.live.is_started and time.monotonic() - began > _BAR_AFTER_S:
-                    bar.start()
-                yield piece
-        finally:
-            bar.stop()
+
+def _shown(stream: AudioStream) -> Iterator[Float32]:
+    """With a bar: minutes of sound go by in a blink, hours do not."""
+    began = time.monotonic()
+    bar = common.progress()
+    task = bar.add_task("listening", total=1.0)
+    try:
+        for piece in stream:
+            bar.update(task, completed=stream.share_read)
+            if not bar.live.is_started and time.monotonic() - began > _BAR_AFTER_S:
+                bar.start()
+            yield piece
+    finally:
+        bar.stop()

@@ -21,7 +21,14 @@ from serving.uploads import SCREENING_BODY, UNUSED_HEADER, Upload, read_upload
 router = APIRouter(prefix="/v1", tags=["screening"])
 
 MEASURING_PROBLEMS = (
-    *("invalid_request", "unauthorized", "upload_timeout", "too_large", "unsupported_media_type"),
+    *(
+        "malformed_http",
+        "invalid_request",
+        "unauthorized",
+        "upload_timeout",
+        "too_large",
+        "unsupported_media_type",
+    ),
     *("not_audio", "unsupported_codec", "empty", "no_audio_track", "truncated", "corrupt"),
     *("unsupported_rate", "too_long", "too_many_channels", "non_finite"),
     *("decoder_failed", "decoder_timeout", "rate_limited", "overloaded", "deadline_exceeded"),

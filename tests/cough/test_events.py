@@ -8,6 +8,7 @@ import io
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tracemalloc
@@ -296,6 +297,24 @@ def test_a_disk_that_goes_away_while_listening(long_wav: Path, monkeypatch: pyte
     assert "file_unreadable" in answer.stderr
 
 
+@pytest.mark.parametrize("how", ["csv", "audacity"])
+def test_a_pipe_has_each_cough_at_once(how: str, long_samples: np.ndarray, tmp_path: Path) -> None:
+    """All came with the last; who lost patience had nothing of the hours that were heard."""
+    night = tmp_path / "night.wav"
+    soundfile.write(night, np.tile(long_samples, 30), RATE)
+    command = [sys.executable, "-c", "from cough.cli import main; main()", "events", night, "--format", how]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        first = [process.stdout.readline() for _ in range(3)]
+        process.send_signal(signal.SIGINT)
+        rest, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped after 0:0" in told
+    lines = "".join(first).splitlines()
+    assert (lines[0] == "start_s,end_s,score") == (how == "csv")
+    assert all(line.count("," if how == "csv" else "\t") == 2 for line in lines + rest.splitlines())
+
+
 def test_a_disk_that_fills_while_listening_costs_no_event(long_wav: Path, tmp_path: Path) -> None:
     program = "from cough.cli import main; main()"
     target = tmp_path / "events.csv"
@@ -353,6 +372,6 @@ def test_a_bar_appears_on_a_terminal_only_when_it_takes_long(
         terminal = Console(file=io.StringIO(), force_terminal=True)
         monkeypatch.setattr(common, "err", terminal)
         monkeypatch.setattr(events, "_BAR_AFTER_S", after_s)
-        list(gate.events(events._Listening(AudioStream(quiet)).pieces()))
+        list(gate.events(events._Listening(quiet).pieces()))
         assert isinstance(terminal.file, io.StringIO)
         assert ("listening" in terminal.file.getvalue()) == expected

@@ -76,3 +76,40 @@ def test_a_damaged_file_of_settings_is_named(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("COUGH_CONFIG", str(path))
     with pytest.raises(ValueError, match=r"mine\.toml: "):
         Settings(_env_file=None)
+
+
+def test_what_would_change_the_answer_is_not_passed_over(client: httpx.Client) -> None:
+    """A query, an encoding and a symptom said twice had no influence and nobody said so."""
+    raw = {"Content-Type": "audio/mp4"}
+    for address in (URL, URL.replace("screenings", "gate")):
+        refused = client.post(f"{address}?prevalence=7", content=GOOD, headers=raw)
+        assert_problem(refused, 422, "invalid_request")
+        packed = client.post(address, content=GOOD, headers=raw | {"Content-Encoding": "gzip"})
+        assert_problem(packed, 415, "unsupported_media_type")
+        assert client.post(address, content=GOOD, headers=raw | {"Content-Encoding": "identity"}).is_success
+    twice = {"metadata": '{"symptoms": {"fever": true, "fever": false}}'}
+    refused = client.post(URL, files={"file": GOOD}, data=twice)
+    assert_problem(refused, 422, "invalid_request")
+    assert "fever: said twice" in refused.json()["detail"]
+    deep = {"metadata": "[" * 16_000}
+    assert_problem(client.post(URL, files={"file": GOOD}, data=deep), 422, "invalid_request")
+
+
+def test_two_ways_to_say_where_a_body_ends_are_refused(running: Running) -> None:
+    """Behind a proxy that believes the other one, the rest would be another request."""
+    where = urlsplit(running.url)
+    both = b"Content-Type: audio/mp4\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection((where.hostname, where.port), timeout=20) as sock:
+        sock.sendall(HEAD + both + b"5\r\nabcde\r\n0\r\n\r\n")
+        head, _, body = answer(sock).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400")
+    assert json.loads(body)["code"] == "malformed_http"
+
+
+def test_a_proxy_that_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody would be believed, and all callers behind it would share one rate."""
+    monkeypatch.setenv("COUGH_TRUSTED_PROXIES", "10.0.0.0/8, ::1")
+    assert Settings(_env_file=None).trusted_proxies
+    monkeypatch.setenv("COUGH_TRUSTED_PROXIES", "10.0.0.0/8,abc")
+    with pytest.raises(ValueError, match="abc"):
+        Settings(_env_file=None)
