@@ -253,7 +253,7 @@ class Bundle:
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4
         try:
             return ort.InferenceSession(
                 self.contents[file], sess_options=options, providers=["CPUExecutionProvider"]

@@ -298,8 +298,11 @@ def _by_class(spec: ConditionSpec, probabilities: Float64) -> dict[str, float]:
 
 
 def _log(probabilities: npt.ArrayLike) -> Float64:
-    """Kept finite: no voter is ever quite certain."""
-    return np.asarray(np.log(np.clip(np.asarray(probabilities, np.float64), 1e-6, 1.0)))
+    """Kept finite, and no further from 0 than what a graph in float32 gives.
+
+    Calibration averages logits: a floor that one sure cough reaches would move the mean of several.
+    """
+    return np.asarray(np.log(np.clip(np.asarray(probabilities, np.float64), 1e-37, 1.0)))
 
 
 def _softmax(x: Float64) -> Float64:

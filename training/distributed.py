@@ -4,9 +4,9 @@
 
 Every process draws and augments the same batch from the same seeds, runs the network on its share of it,
 gathers what all shares gave and takes the loss of the whole batch. Batch norm's statistics are those of the
-whole batch and gradients are averaged, so the weights are those of one process but for rounding. Stages
-that do not train networks run in the first process, while the others wait. Without ``torchrun`` everything
-here does nothing.
+whole batch and gradients are averaged, so the weights are those of one process but for rounding, which
+bfloat16 and batch norms amplify. Stages that do not train networks run in the first process, while the others
+wait. Without ``torchrun`` everything here does nothing.
 """
 
 from __future__ import annotations

@@ -164,6 +164,21 @@ def build_encoder(config: TrainingConfig, teacher: Teacher) -> EncoderNetwork:
     )
 
 
+def check_named(classes: SoundClasses) -> None:
+    """Whether there is something to learn where no teacher heard anything.
+
+    Raises
+    ------
+    CorpusTooSmall : no source has two kinds of sounds, by event and name
+    """
+    if not classes.names:
+        raise errors.CorpusTooSmall(
+            "There is nothing to learn an embedding from: no teacher/ folder, and no source with two kinds "
+            f"of sounds (event and sublabel) of {MIN_CLIPS} clips each. Add a corpus with several, such as "
+            "ESC-50."
+        )
+
+
 def train_encoder(
     corpus: Corpus,
     waves: Waves,
@@ -200,11 +215,8 @@ def train_encoder(
     optimiser = torch.optim.AdamW(network.parameters(), lr=e.learning_rate, weight_decay=e.weight_decay)
     scale = e.embedding_size**0.5
     classes = SoundClasses.of(corpus, rows)
-    if not classes.names and not windows.heard.any():
-        raise errors.CorpusTooSmall(
-            "There is nothing to learn an embedding from: no teacher/ folder, and no source with two kinds "
-            f"of sounds of {MIN_CLIPS} clips each. Add a corpus with several, such as ESC-50."
-        )
+    if not windows.heard.any():
+        check_named(classes)
     rivals = torch.from_numpy(classes.rivals).to(where)
     naming = torch.nn.Linear(e.embedding_size, len(classes.names)).to(where)
     optimiser.add_param_group({"params": naming.parameters()})

@@ -13,6 +13,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor, nn
 
+from cough.errors import CoughError
 from training.audible import audible
 from training.cough_layer import GateInContext
 from training.networks import EncoderNetwork, GateEnsemble, GateNetwork
@@ -20,11 +21,14 @@ from training.scoring import HOP
 
 PARITY_PROBABILITY = 1e-4
 PARITY_HEAD = 1e-5
+_REMEDY = " Networks that were hardly trained amplify rounding: train on more clips, or for more epochs."
 OPSET = 18
 
 
-class ParityError(RuntimeError):
+class ParityError(CoughError):
     """The exported graph differs from what was trained."""
+
+    code = "parity"
 
 
 class _GateGraph(nn.Module):
@@ -150,7 +154,9 @@ def check_parity(
             expected = module(torch.from_numpy(clip)[None]).numpy()
             worst = max(worst, float(np.abs(expected - run_onnx(model, clip[None])).max()))
     if not worst <= tolerance:
-        raise ParityError(f"torch and ONNX Runtime differ by {worst:.2g}, more than {tolerance:.0e}")
+        raise ParityError(
+            f"torch and ONNX Runtime differ by {worst:.2g}, more than {tolerance:.0e}.{_REMEDY}"
+        )
     return worst
 
 
@@ -167,4 +173,4 @@ def check_head_parity(expected: np.ndarray, model: bytes, inputs: np.ndarray) ->
     """
     worst = float(np.abs(run_onnx(model, inputs.astype(np.float32)) - expected).max())
     if not worst <= PARITY_HEAD:
-        raise ParityError(f"the head in float32 is {worst:.2g} off, more than {PARITY_HEAD:.0e}")
+        raise ParityError(f"The head in float32 is {worst:.2g} off, more than {PARITY_HEAD:.0e}.{_REMEDY}")

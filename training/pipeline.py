@@ -39,7 +39,7 @@ from training.cough_layer import GateInContext, LayerJob, heldout_in_context, re
 from training.decoded import prepare_waves
 from training.device import device
 from training.distilled import DistilledJob
-from training.encoder import build_encoder, train_encoder
+from training.encoder import SoundClasses, build_encoder, check_named, train_encoder
 from training.heldout import Heldout
 from training.joined import read_corpora, read_teacher
 from training.loso import Job, room_rows
@@ -62,6 +62,7 @@ from training.stages import (
     save_weights,
     source_hash,
 )
+from training.tracking import Tracker
 from training.waves import Waves, read_waves
 
 LIBRARIES = ("torch", "torchaudio", "onnx", "onnxruntime", "numpy", "scikit-learn", "librosa", "av", "soxr")
@@ -263,6 +264,7 @@ def train(
     CorpusTooSmall : too few coughs or other sounds to train and test on
     """
     check_replaceable(out)
+    Tracker.check(config)
     # Before hours of work: a path may be mistyped.
     gate_from, encoder_from = (
         None if kept is None else load_bundle(kept) for kept in (keep_gate, keep_encoder)
@@ -274,6 +276,8 @@ def train(
     waves_folder = prepare_waves(corpus, cache, config)
     waves = read_waves(waves_folder)
     training = usable(corpus, config)
+    if encoder_from is None and not np.isin(teacher.embedding_rows, training).any():
+        check_named(SoundClasses.of(corpus, training))
     rooms = [waves.samples(int(row)) for row in room_rows(corpus, config)]
     shared = shared_inputs(corpus, waves, teacher, training, config)
     gate: TrainedGate | Bundle

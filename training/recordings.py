@@ -125,18 +125,23 @@ def collect(manifest: Manifest, config: ConditionConfig, bundle: Bundle) -> Reco
     missing = {config.column, *config.where} - set(manifest.header())
     if missing:
         raise errors.ManifestInvalid(f"The manifest has no column {' or '.join(sorted(missing))}.")
-    chosen = [
-        row
-        for row in manifest.rows()
-        if row.columns[config.column] in config.classes
-        and all(row.columns[name] == word for name, word in config.where.items())
-    ]
-    _check_named_once(chosen)
-    _check_complete({row.columns[config.column] for row in chosen}, config, "row", "")
+    left_out: dict[str, int] = {}
+    chosen: list[tuple[Row, int]] = []
+    classes = {_plain(name): i for i, name in enumerate(config.classes)}
+    for row in manifest.rows():
+        if any(row.columns[name] != word for name, word in config.where.items()):
+            continue
+        word = _plain(row.columns[config.column])
+        if word in classes:
+            chosen.append((row, classes[word]))
+        else:
+            reason = "another_word" if word else "no_word"
+            left_out[reason] = left_out.get(reason, 0) + 1
+    _check_named_once([row for row, _ in chosen])
+    _check_complete({config.classes[label] for _, label in chosen}, config, "row", "")
     gate, encoder = CoughGate(bundle), Encoder(bundle)
     kept: dict[str, list[object]] = {f.name: [] for f in fields(Recordings) if f.name != "left_out"}
-    left_out: dict[str, int] = {}
-    for row in track(
+    for row, label in track(
         chosen, description=f"hearing recordings for {config.name}", console=Console(stderr=True)
     ):
         try:
@@ -157,7 +162,7 @@ def collect(manifest: Manifest, config: ConditionConfig, bundle: Bundle) -> Reco
             "windows": windows,
             "levels": level_statistics(waveform.samples),
             "background": background_statistics(waveform.samples, events),
-            "labels": config.classes.index(row.columns[config.column]),
+            "labels": label,
             "folds": recording.split or str(fold_of(group)),
             "groups": group,
             "bands": assess(waveform, events).band or "unknown",
@@ -178,6 +183,11 @@ def collect(manifest: Manifest, config: ConditionConfig, bundle: Bundle) -> Reco
         windows=tuple(windows_),  # type: ignore[arg-type]
         left_out=left_out,
     )
+
+
+def _plain(word: str) -> str:
+    """A class as people write it in tables: without case, and without blanks around it."""
+    return word.strip().casefold()
 
 
 def _check_named_once(rows: Sequence[Row]) -> None:

@@ -12,8 +12,10 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +28,7 @@ from cough.bundle import MANIFEST, Bundle, load_bundle
 from training import distributed
 
 PROJECT = Path(__file__).resolve().parents[1]
+WEEK_S = 7 * 24 * 3600.0
 _AS_IMPORTED = {
     ".".join(path.relative_to(PROJECT).with_suffix("").parts): path.read_bytes()
     for folder in ("cough", "training")
@@ -55,10 +58,15 @@ def run_stage(
         return folder
     if together or distributed.rank() == 0:
         partial = folder.with_suffix(f".partial{os.getpid()}")
+        _sweep(cache)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         (partial / "inputs.json").write_text(json.dumps(inputs, sort_keys=True))
-        make(partial)
+        try:
+            make(partial)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
         # Another run may have made the same meanwhile: equal inputs, equal outcome.
         if distributed.rank() == 0 and not folder.exists():
             partial.replace(folder)
@@ -66,6 +74,15 @@ def run_stage(
             shutil.rmtree(partial)
     distributed.wait()
     return folder
+
+
+def _sweep(cache: Path) -> None:
+    """Take away what killed processes left half made: untouched for a week, so of no other machine's run."""
+    for partial in cache.glob("*.partial*"):
+        with suppress(OSError):  # another run may be tidying, too
+            newest = max(path.stat().st_mtime for path in (partial, *partial.rglob("*")))
+            if time.time() - newest > WEEK_S:
+                shutil.rmtree(partial, ignore_errors=True)
 
 
 class Job(Protocol):

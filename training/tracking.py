@@ -38,6 +38,26 @@ class Tracker:
                 ) from error
             self._mlflow = mlflow
 
+    @classmethod
+    def check(cls, config: TrainingConfig) -> None:
+        """Whether the tracker takes a run, before anything is trained.
+
+        Raises
+        ------
+        MissingExtra : MLflow is asked for and not installed
+        OutputUnwritable : it does not begin
+        """
+        mlflow = cls(config, "gate", None)._mlflow
+        if mlflow is None:
+            return
+        try:
+            mlflow.MlflowClient().search_experiments(max_results=1)
+        except Exception as error:  # each kind of store fails in its own way
+            where = mlflow.get_tracking_uri()
+            raise errors.OutputUnwritable(
+                f"MLflow cannot use {where}: {type(error).__name__}: {' '.join(str(error).split())[:200]}."
+            ) from error
+
     def __enter__(self) -> Tracker:
         if self._mlflow is not None:
             self._mlflow.start_run(run_name=self._stage)

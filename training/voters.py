@@ -114,16 +114,22 @@ def calibrate(logits: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray
     return (slope, shifts) if slope > 0 else (0.0, rates - rates[0])
 
 
+ROUNDING = 1e-4
+"""Graphs in float32 give scores that differ by less: the recording that sets a quantile must stay inside."""
+
+
 def conformal_quantiles(probability: np.ndarray, labels: np.ndarray, *, coverage: float) -> tuple[float, ...]:
     """Per-class split-conformal quantile of 1 - p(true class); (n, n_classes) -> (n_classes,).
 
-    The ceil((n + 1) coverage)-th smallest of n scores; 1 where n is too small for the coverage.
+    The ceil((n + 1) coverage)-th smallest of n scores, and ``ROUNDING`` more; 1 where n is too small for the
+    coverage.
     """
     quantiles = []
     for label in range(probability.shape[1]):
         scores = np.sort(1 - probability[labels == label, label])
         rank = int(np.ceil((len(scores) + 1) * coverage))
-        quantiles.append(float(np.clip(scores[rank - 1], 0, 1)) if rank <= len(scores) else 1.0)
+        quantile = scores[rank - 1] + ROUNDING if rank <= len(scores) else 1.0
+        quantiles.append(float(np.clip(quantile, 0, 1)))
     return tuple(quantiles)
 
 

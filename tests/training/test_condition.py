@@ -17,7 +17,9 @@ from scipy.signal import lfilter
 
 from cough import errors
 from cough.bundle import Bundle, load_bundle
+from cough.diagnosis import Voter
 from cough.manifest import Manifest
+from cough.mediator import geometric_mean, pool, prediction_set
 from cough.screener import Screener
 from training import condition, synth
 from training.diagnosis import read_condition, train_condition, with_condition
@@ -277,6 +279,51 @@ def test_what_ships_learnt_no_class_of_the_fold_that_gives_the_quantiles(bundle:
     mediators = [c.spec.mediator for c in (again, trained)]
     assert len({(m.slope, m.shifts) for m in mediators}) == 1
     assert mediators[0].conformal_quantiles != mediators[1].conformal_quantiles
+
+
+@pytest.mark.parametrize("signal", [0.5, 2.0, 12.0])
+def test_the_graphs_that_ship_cover_what_gave_the_quantiles(bundle: Bundle, signal: float) -> None:
+    """A floor of 1e-6 under every cough, and float32, put recordings outside their own quantile."""
+    data = made(signal=signal, level_signal=0.0, bundle=bundle)
+    trained = train_condition(CONFIG, data, bundle)
+    shipped = with_condition(bundle, trained)
+    voter = Voter(shipped, trained.spec.voters[0], n_classes=2)
+    kept = data.pick(data.folds == trained.kept_fold)
+    inside = np.array(
+        [
+            kept.labels[i]
+            in prediction_set(
+                pool(
+                    trained.spec.mediator,
+                    [voter.vote(np.zeros(0, np.float32), [], kept.embeddings[i : i + 1])],
+                ).tolist(),
+                trained.spec.mediator.conformal_quantiles,
+            )
+            for i in range(len(kept))
+        ]
+    )
+    for label in (0, 1):
+        n = int((kept.labels == label).sum())
+        assert inside[kept.labels == label].sum() >= min(n, np.ceil((n + 1) * 0.9))
+
+
+def test_sure_coughs_are_averaged_as_in_calibration() -> None:
+    logits = np.array([[30.0, 0.0], [2.0, 0.0], [2.0, 0.0]])
+    shipped = geometric_mean(np.exp(log_softmax(logits)).astype(np.float32))
+    np.testing.assert_allclose(shipped, np.exp(log_softmax(logits.mean(axis=0))), rtol=1e-5)
+
+
+def test_words_are_classes_however_they_are_written(corpus: Path, tmp_path: Path, bundle: Bundle) -> None:
+    """Three quarters of a table were left out in silence."""
+    lines = (corpus / "recordings.csv").read_text().splitlines()
+    odd = [line.replace(",asthma", ", Asthma ") if i % 2 else line for i, line in enumerate(lines)]
+    odd[3] = odd[3].rpartition(",")[0] + ",flu"
+    (corpus / "odd.csv").write_text("\n".join(odd) + "\n")
+    config = read_condition(config_of(tmp_path, "embedding"))
+    plain = collect(Manifest.open(corpus / "recordings.csv"), config, bundle)
+    data = collect(Manifest.open(corpus / "odd.csv"), config, bundle)
+    assert len(data) == len(plain) - 1
+    assert (plain.left_out["no_word"], data.left_out["another_word"]) == (1, 1)
 
 
 def test_fold_10_comes_after_fold_9(bundle: Bundle) -> None:
