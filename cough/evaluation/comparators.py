@@ -105,7 +105,7 @@ def out_of_fold(table: pd.DataFrame, labels: Float, folds: Folds, *, seed: int) 
 
 
 def _blanks(frame: pd.DataFrame) -> pd.DataFrame | None:
-    asked = [c for name in ("age and sex", "symptoms") for c in columns_of(frame, name)]
+    asked = [c for name in matchable(frame) if name != "levels" for c in columns_of(frame, name)]
     blank = frame[asked].replace("", np.nan).isna().astype(float)
     blank = blank[[c for c in blank if blank[c].nunique() > 1]]
     return blank if len(blank.columns) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import matplotlib
@@ -126,7 +127,7 @@ def _axes_of_roc(axes: Axes) -> None:
 
 def _gate(axes: Axes, gate: dict[str, Any]) -> None:
     _axes_of_roc(axes)
-    for one, style in zip(gate["comparators"], STYLES, strict=False):
+    for one, style in zip(gate["comparators"], cycle(STYLES), strict=False):
         axes.plot(*zip(*one["curve"], strict=True), color=OTHER, lw=1, ls=style, label=one["name"])
     axes.plot(*zip(*gate["curve"], strict=True), color=AUDIO, label="gate")
     axes.legend(fontsize=8, frameon=False, loc="lower right")
@@ -147,7 +148,7 @@ def _precision_recall(axes: Axes, gate: dict[str, Any]) -> None:
 
 def _roc(axes: Axes, condition: dict[str, Any]) -> None:
     _axes_of_roc(axes)
-    for one, style in zip(condition["comparators"], STYLES, strict=False):
+    for one, style in zip(condition["comparators"], cycle(STYLES), strict=False):
         axes.plot(*zip(*one["curve"], strict=True), color=OTHER, lw=1, ls=style, label=one["name"])
     axes.plot(*zip(*condition["audio"]["curve"], strict=True), color=AUDIO, lw=2, label="sound")
     for draw, at in ((axes.axhline, 0.9), (axes.axvline, 0.3)):

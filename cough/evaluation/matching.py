@@ -44,6 +44,10 @@ class Matched:
     balance: tuple[Balance, ...]
 
 
+FEW = 10
+"""Values of a number that are matched one by one."""
+
+
 def design(table: pd.DataFrame) -> pd.DataFrame:
     """Confounders as numbers: words one-hot, blanks the median."""
     numeric = table.select_dtypes("number")
@@ -61,7 +65,7 @@ def exact_match(table: pd.DataFrame, labels: Float, subjects: npt.ArrayLike, *, 
     for name in table:
         column = table[name]
         if pd.api.types.is_numeric_dtype(column):
-            cells[name] = pd.qcut(column, BINS, labels=False, duplicates="drop").fillna(-1)
+            cells[name] = _cut(column).fillna(-1)
         else:
             cells[name] = column.astype("string").fillna("unknown")
     keys = np.array(["|".join(map(str, row)) for row in cells.itertuples(index=False)])
@@ -73,6 +77,12 @@ def exact_match(table: pd.DataFrame, labels: Float, subjects: npt.ArrayLike, *, 
         negative = random.permutation(here[labels[here] == 0])
         pairs += list(zip(positive.tolist(), negative.tolist(), strict=False))
     return _matched("exact", table, labels, _distinct(pairs, subjects))
+
+
+def _cut(column: pd.Series) -> pd.Series:
+    """Quarters of a number; its values where they are few, or most are the same."""
+    quarters = pd.qcut(column, BINS, labels=False, duplicates="drop")
+    return column if column.nunique() <= FEW or quarters.nunique() < 2 else quarters
 
 
 def propensity_match(table: pd.DataFrame, labels: Float, subjects: npt.ArrayLike, *, seed: int) -> Matched:

@@ -33,7 +33,8 @@ def splits(rows: pd.DataFrame, y: Float, p: Float, who: npt.NDArray[Any]) -> lis
     out = []
     for kind, names, folds in _kinds(rows, who):
         audio = [auroc_interval(y[test], p[test], who[test]) for _, test in folds]
-        beside = list(comparators(rows, y, folds, seed=SEED)) if any(audio) else []
+        judged = [fold for fold, figure in zip(folds, audio, strict=True) if figure]
+        beside = list(comparators(rows, y, judged, seed=SEED)) if judged else []
         for name, (_, test), figure in zip(names, folds, audio, strict=True):
             others: dict[str, Any] = {}
             for one in beside if figure else ():

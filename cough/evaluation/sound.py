@@ -113,7 +113,7 @@ def _figures(y: Float, p: Float, said: Float) -> dict[str, float]:
     sure, right = np.maximum(p, 1 - p), (p >= 0.5) == (y == 1)
     ranked = np.sort(sure)
     for k in SHARES:
-        out[f"accuracy {k}"] = float(right[sure >= ranked[int((1 - k) * len(p))]].mean())
+        out[f"accuracy {k}"] = float(right[sure >= ranked[len(p) - max(1, round(k * len(p)))]].mean())
     for q in PREVALENCES:
         out[f"ppv {q}"], out[f"npv {q}"] = predictive_values(sensitivity=sens, specificity=spec, prevalence=q)
     for t in THRESHOLDS:

@@ -41,6 +41,7 @@ from cough.evaluation.table import (
     chosen_groups,
     events,
     features,
+    has_levels,
     is_constant,
 )
 from cough.evaluation.verdict import gate_in_red, gate_in_words, judge, not_judged, why_no_auroc, why_no_gate
@@ -91,6 +92,7 @@ def evaluate(
         "bundle_ids": sorted(set(frame["bundle_id"].dropna())) if "bundle_id" in frame else [],
         "manifest_sha256": table.manifest_sha256,
         "n_manifest": table.n_manifest,
+        "where": list(table.where),
         "n_recordings": len(frame),
         "n_subjects": int(frame["subject"].nunique()),
         "n_unknown_subjects": int(frame["subject"].str.startswith(NOBODY).sum()),
@@ -160,8 +162,7 @@ def _gate(frame: pd.DataFrame, other: pd.DataFrame | None, trained_on: Known | N
     else:
         head["no_auroc"] = why_no_auroc(head)
     missing = [name for name in BESIDE_GATE if features(rows, name) is None]
-    head["constant"] = [n for n in missing if is_constant(rows, n)]
-    head["absent"] = [n for n in missing if n not in head["constant"]]
+    head |= _not_compared(rows, missing)
     head["red"] = gate_in_red(head)
     return {**head, "words": (*head["red"], *gate_in_words(head))}
 
@@ -274,8 +275,7 @@ def _condition(
         "leaks_looked_for": asdict(looked_for(rows, trained_on)),
     }
     missing = [n for n in matchable(rows) if n not in {c.name for c in found}]
-    body["constant"] = [n for n in missing if is_constant(rows, n)]
-    body["absent"] = [n for n in missing if n not in body["constant"]]
+    body |= _not_compared(rows, missing)
     tick(f"{name}: matching")
     _check_varies(rows, match_on)
     chosen = match_on or tuple(dict.fromkeys((*MATCH_ON, *chosen_groups(rows))))
@@ -289,6 +289,19 @@ def _condition(
         body["compared"] = None
     body["verdict"] = judge(body).model_dump(mode="json")
     return body
+
+
+def _not_compared(rows: pd.DataFrame, missing: list[str]) -> dict[str, list[str]]:
+    """Of the groups without a comparator those that are the same for everybody, and those not known.
+
+    Levels are known where all are, of nearly everybody, and vary: some of them are no levels.
+    """
+    levels = [] if has_levels(rows) else ["levels"]
+    constant = [n for n in missing if n not in levels and is_constant(rows, n)]
+    return {
+        "constant": constant,
+        "absent": levels + [n for n in missing if n not in (*constant, *levels)],
+    }
 
 
 def _turned_away(y: Float, s: Float) -> dict[str, float | bool | None]:

@@ -40,7 +40,7 @@ DATES = ("date", "datetime", "record_date", "submission_date")
 GROUPS: dict[str, tuple[str, ...]] = {
     "age and sex": ("age", "age_band", "sex", "gender"),
     "symptoms": SYMPTOMS,
-    "date": ("date_days",),
+    "date": ("date_days", "date_words"),
     "history": (
         *("smoker", "smoking", "um", "vacc", "ht", "diabetes", "ihd", "medical_history", "medhistory"),
         *("HIVstatus", "tb_prior", "tb_prior_Pul", "tb_prior_Extrapul", "tb_prior_Unknown"),
@@ -57,6 +57,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 """What may tell a label without any cough: name -> the columns it may stand in, ``STATED`` or not."""
 CHOSEN = "chosen:"
 """Begins the copy of a column that the caller put into a group: ``chosen:<group>:<column>``."""
+_SLASHED = r"^(\d{1,2})[/.-]\d{1,2}[/.-]\d{2,4}"
 MOSTLY = 0.5
 """Share of a column's words that are numbers, or dates, from which on it is a column of such."""
 NO_PREDICTION = "no_prediction"
@@ -64,6 +65,7 @@ NO_PREDICTION = "no_prediction"
 STATED = "_stated"
 """Ends the name of a manifest's column where the predictions have one of that name, too; twice where the
 manifest has one of that name itself."""
+NEARLY_ALL = 0.95
 ENORMOUS = 1e30
 """No number of a person or a place; the forest, which counts in single precision, takes none much larger."""
 
@@ -84,6 +86,10 @@ class Table:
     """Columns of the manifest, labels left out -> what they are called in ``frame``."""
     manifest_sha256: str
     n_manifest: int
+    manifest_columns: dict[str, str]
+    """Every column of the manifest, and ``subject`` and ``split`` -> what they are called in ``frame``."""
+    where: tuple[str, ...] = ()
+    """The conditions that chose the rows (``only``); empty: all of them."""
 
 
 def join(
@@ -135,7 +141,11 @@ def join(
     labelled = {
         f"label_{name}": _labels(manifested, label, must=name in told) for name, label in found.items()
     }
-    computed = {"date_days", *(f"{kind}_{name}" for kind in ("label", "said") for name in conditions)}
+    computed = {
+        "date_days",
+        "date_words",
+        *(f"{kind}_{name}" for kind in ("label", "said") for name in conditions),
+    }
     manifested = manifested.drop(columns=[c for c in manifested if c in computed]).assign(**labelled)
     frame = frame.assign(**{f"said_{name}": _said(frame, label) for name, label in found.items()})
     names = _set_apart(manifested, frame)
@@ -156,7 +166,9 @@ def join(
     columns = {name: names.get(label.column, label.column) for name, label in found.items()}
     labels_too = computed | {label.column for label in found.values()}
     stated = {name: names.get(name, name) for name in manifest.header() if name not in labels_too}
-    return Table(joined, columns, unlabelled, stated, manifest.sha256(), len(manifested))
+    header = ["subject", "split", *(name for name in manifest.header() if name not in computed)]
+    called = {name: column for name in header if (column := names.get(name, name)) in joined}
+    return Table(joined, columns, unlabelled, stated, manifest.sha256(), len(manifested), called)
 
 
 def _set_apart(manifested: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, str]:
@@ -196,7 +208,7 @@ def _chosen(manifested: pd.DataFrame, beside: Iterable[Beside], labels: set[str]
             words = manifested[name].astype("string").str.strip().replace("", pd.NA)
             if words.isna().all():
                 raise errors.ManifestInvalid(f"{name} is blank in every row: it can tell nothing.")
-            values = _measures(words)
+            values = measures(words)
             if values is None:
                 found[f"{CHOSEN}{one.group}:{name}"] = words.fillna("").astype(object)
                 continue
@@ -207,7 +219,7 @@ def _chosen(manifested: pd.DataFrame, beside: Iterable[Beside], labels: set[str]
     return found
 
 
-def _measures(words: pd.Series) -> pd.Series | None:
+def measures(words: pd.Series) -> pd.Series | None:
     """A column's words as numbers, or days; NaN for others. None where they are mostly something else."""
     numbers = _numbers(words)
     if numbers.notna().sum() >= MOSTLY * words.notna().sum():
@@ -223,8 +235,13 @@ def _numbers(words: pd.Series) -> pd.Series:
 
 
 def _days(words: pd.Series) -> pd.Series:
-    """Days since 2020 began; NaN where a word is no date."""
-    when = pd.to_datetime(words.astype(object), errors="coerce", utc=True, format="mixed")
+    """Days since 2020 began; NaN where a word is no date.
+
+    Of 03/04/2020 the column tells which is the day: where any first number is above 12, they are days.
+    """
+    first = pd.to_numeric(words.astype("string").str.extract(_SLASHED)[0], errors="coerce")
+    day_first = bool((first > 12).any())
+    when = pd.to_datetime(words.astype(object), errors="coerce", utc=True, format="mixed", dayfirst=day_first)
     return (when - pd.Timestamp("2020-01-01", tz="UTC")) / np.timedelta64(1, "D")
 
 
@@ -319,12 +336,20 @@ def _binary(word: object, classes: tuple[str, ...]) -> float:
 
 
 def _dates(frame: pd.DataFrame) -> None:
-    for name in DATES:
-        if name in frame:
-            days = _days(frame[name])
-            if days.notna().any():
-                frame["date_days"] = days
-                return
+    """The column of ``DATES`` that says most, as days, or as numbers; what is neither stays words."""
+    read = []
+    for name in (name for name in DATES if name in frame):
+        words = frame[name].astype("string").str.strip().replace("", pd.NA)
+        days, numbers = _days(words), _numbers(words)
+        read.append((words, days if days.notna().sum() >= numbers.notna().sum() else numbers))
+    if not read:
+        return
+    words, days = max(read, key=lambda one: one[0].notna().sum())
+    others = words.where(days.isna()).fillna("")
+    if days.notna().any():
+        frame["date_days"] = days
+    if others.ne("").any():
+        frame["date_words"] = others.astype(object)
 
 
 def _ages(frame: pd.DataFrame) -> None:
@@ -383,6 +408,14 @@ def features(frame: pd.DataFrame, group: str) -> pd.DataFrame | None:
     return table[here] if here else None
 
 
+def has_levels(frame: pd.DataFrame) -> bool:
+    """Whether all level statistics are here, of nearly every recording, and say something."""
+    if not set(LEVELS) <= set(frame.columns):
+        return False
+    levels = frame[list(LEVELS)]
+    return bool(levels.notna().mean().min() >= NEARLY_ALL and levels.nunique().max() > 1)
+
+
 def is_constant(frame: pd.DataFrame, group: str) -> bool:
     """Whether a group is here, and the same for every recording: it cannot tell the label then."""
     columns = [frame[c].replace("", np.nan) for c in columns_of(frame, group)]
@@ -390,7 +423,9 @@ def is_constant(frame: pd.DataFrame, group: str) -> bool:
 
 
 def only(table: Table, conditions: list[str]) -> Table:
-    """The rows where every ``column=value`` holds.
+    """The rows where every ``column=value`` of the manifest holds.
+
+    Not of the predictions: who failed must not be chosen away.
 
     Raises
     ------
@@ -399,10 +434,11 @@ def only(table: Table, conditions: list[str]) -> Table:
     frame = table.frame
     for condition in conditions:
         try:
-            where = Where.parse(condition, frame.columns)
+            where = Where.parse(condition, table.manifest_columns)
         except ValueError as error:
             raise errors.PredictionsInvalid(f"{error}.") from error
-        frame = frame[[where.holds(cell) for cell in frame[where.column]]]
+        cells = frame[table.manifest_columns[where.column]]
+        frame = frame[[where.holds(cell) for cell in cells]]
     if frame.empty:
         raise errors.PredictionsInvalid("No recording is left.")
-    return replace(table, frame=frame.reset_index(drop=True))
+    return replace(table, frame=frame.reset_index(drop=True), where=(*table.where, *conditions))

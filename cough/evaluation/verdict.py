@@ -103,8 +103,8 @@ def judge(condition: dict[str, Any]) -> Verdict:
         )
     elif "levels" in condition["absent"]:
         sentences.append(
-            "The predictions hold no levels: whether the sound tells more than how loud, long and bright "
-            "the recordings are is not known."
+            "The predictions do not hold the levels of these recordings: whether the sound tells more than "
+            "how loud, long and bright they are is not known."
         )
     away = condition["not_measured"]
     sentences += _left_out(condition)

@@ -58,7 +58,7 @@ UNMATCHED = [{"method": "exact", "n_pairs": 2, "on": ["source"], "auroc": None, 
         ({"comparators": [], "matched": []}, "not_compared", "Neither levels nor anything else"),
         ({"leaks_looked_for": {"people": False, "sounds": False}}, "beyond_comparators", "is not known."),
         ({"leaks_looked_for": {"people": False, "sounds": True}}, "beyond_comparators", "on these files"),
-        ({"absent": ["levels"]}, "not_compared", "The predictions hold no levels"),
+        ({"absent": ["levels"]}, "not_compared", "The predictions do not hold the levels"),
         ({"n_unknown_subjects": 40}, "subjects_unknown", "nobody knows who is heard"),
         (
             {"not_measured": {"positive": 0.8, "negative": 0.0, "selects": True}},

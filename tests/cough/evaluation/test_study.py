@@ -58,6 +58,8 @@ def world(
         }
     )
     levels = {f"level_{k}": rng.normal(size=N) for k in ("rms_db", "peak_db", "flatness_db")}
+    more = np.random.default_rng(1)
+    levels |= {f"level_{k}": more.normal(size=N) for k in ("roll_off_hz", "dynamic_range_db")}
     predictions = pd.DataFrame(
         {
             "recording_id": names,
