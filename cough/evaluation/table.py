@@ -58,6 +58,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 CHOSEN = "chosen:"
 """Begins the copy of a column that the caller put into a group: ``chosen:<group>:<column>``."""
 _SLASHED = r"^(\d{1,2})[/.-]\d{1,2}[/.-]\d{2,4}"
+_INSIDE = r"((?:19|20)\d{2}[-_.]\d{2}[-_.]\d{2})"
 MOSTLY = 0.5
 """Share of a column's words that are numbers, or dates, from which on it is a column of such."""
 NO_PREDICTION = "no_prediction"
@@ -237,11 +238,15 @@ def _numbers(words: pd.Series) -> pd.Series:
 def _days(words: pd.Series) -> pd.Series:
     """Days since 2020 began; NaN where a word is no date.
 
-    Of 03/04/2020 the column tells which is the day: where any first number is above 12, they are days.
+    Of 03/04/2020 the column tells which is the day: where any first number is above 12, they are days. Of a
+    word that only holds a date, as names of files do, the date counts.
     """
-    first = pd.to_numeric(words.astype("string").str.extract(_SLASHED)[0], errors="coerce")
+    written = words.astype("string")
+    first = pd.to_numeric(written.str.extract(_SLASHED)[0], errors="coerce")
     day_first = bool((first > 12).any())
     when = pd.to_datetime(words.astype(object), errors="coerce", utc=True, format="mixed", dayfirst=day_first)
+    inside = written.where(when.isna()).str.extract(_INSIDE)[0].str.replace(r"[_.]", "-", regex=True)
+    when = when.fillna(pd.to_datetime(inside.astype(object), errors="coerce", utc=True, format="%Y-%m-%d"))
     return (when - pd.Timestamp("2020-01-01", tz="UTC")) / np.timedelta64(1, "D")
 
 
