@@ -28,6 +28,8 @@ from serving.service import Service
 _MAX_FIELD_BYTES = 16 * 1024
 _RAW_TYPES = ("audio/", "video/", "application/ogg", "application/octet-stream")
 
+_FIELDS = frozenset({"file", "metadata", "prevalence"})
+
 UNUSED_HEADER = "Cough-Unused-Input"
 """Response header: inputs that were understood and had no influence on the answer."""
 
@@ -86,10 +88,8 @@ def _check_head(request: Request) -> None:
     if "transfer-encoding" in headers and "content-length" in headers:
         why = "Transfer-Encoding and Content-Length do not go together."
         raise Refused("malformed_http", why, headers={"Connection": "close"})
-    if request.url.query:
-        raise Refused(
-            "invalid_request", "There are no query parameters; send metadata and prevalence in a form."
-        )
+    if asked := _FIELDS.intersection(request.query_params):
+        raise Refused("invalid_request", f"{min(asked)} is a field of a form, not of the query.")
     if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
         raise Refused("unsupported_media_type", "Content-Encoding is not taken; send the bytes as they are.")
 

@@ -303,7 +303,14 @@ def test_a_pipe_has_each_cough_at_once(how: str, long_samples: np.ndarray, tmp_p
     night = tmp_path / "night.wav"
     soundfile.write(night, np.tile(long_samples, 30), RATE)
     command = [sys.executable, "-c", "from cough.cli import main; main()", "events", night, "--format", how]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # Where this suite runs in the background, Ctrl-C is ignored, and a child would inherit that.
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         assert process.stdout is not None
         first = [process.stdout.readline() for _ in range(3)]
         process.send_signal(signal.SIGINT)
