@@ -164,14 +164,14 @@ def build_encoder(config: TrainingConfig, teacher: Teacher) -> EncoderNetwork:
     )
 
 
-def check_named(classes: SoundClasses) -> None:
-    """Whether there is something to learn where no teacher heard anything.
+def check_learnable(corpus: Corpus, teacher: Teacher, rows: np.ndarray) -> None:
+    """Whether an embedding can be learnt: from what the teacher heard, or from names of sounds.
 
     Raises
     ------
-    CorpusTooSmall : no source has two kinds of sounds, by event and name
+    CorpusTooSmall : it heard none of these rows, and no source has two kinds of sounds, by event and name
     """
-    if not classes.names:
+    if not np.isin(teacher.embedding_rows, rows).any() and not SoundClasses.of(corpus, rows).names:
         raise errors.CorpusTooSmall(
             "There is nothing to learn an embedding from: no teacher/ folder, and no source with two kinds "
             f"of sounds (event and sublabel) of {MIN_CLIPS} clips each. Add a corpus with several, such as "
@@ -199,6 +199,7 @@ def train_encoder(
     start : weights to go on from, a file of ``save_weights``; else random ones
     log : JSON lines, one an epoch, if given
     """
+    check_learnable(corpus, teacher, rows)
     torch.set_num_threads(config.threads)
     e = config.encoder
     where = device()
@@ -215,8 +216,6 @@ def train_encoder(
     optimiser = torch.optim.AdamW(network.parameters(), lr=e.learning_rate, weight_decay=e.weight_decay)
     scale = e.embedding_size**0.5
     classes = SoundClasses.of(corpus, rows)
-    if not windows.heard.any():
-        check_named(classes)
     rivals = torch.from_numpy(classes.rivals).to(where)
     naming = torch.nn.Linear(e.embedding_size, len(classes.names)).to(where)
     optimiser.add_param_group({"params": naming.parameters()})

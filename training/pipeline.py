@@ -39,7 +39,7 @@ from training.cough_layer import GateInContext, LayerJob, heldout_in_context, re
 from training.decoded import prepare_waves
 from training.device import device
 from training.distilled import DistilledJob
-from training.encoder import SoundClasses, build_encoder, check_named, train_encoder
+from training.encoder import build_encoder, check_learnable, train_encoder
 from training.heldout import Heldout
 from training.joined import read_corpora, read_teacher
 from training.loso import Job, room_rows
@@ -276,8 +276,8 @@ def train(
     waves_folder = prepare_waves(corpus, cache, config)
     waves = read_waves(waves_folder)
     training = usable(corpus, config)
-    if encoder_from is None and not np.isin(teacher.embedding_rows, training).any():
-        check_named(SoundClasses.of(corpus, training))
+    if encoder_from is None:
+        check_learnable(corpus, teacher, training)
     rooms = [waves.samples(int(row)) for row in room_rows(corpus, config)]
     shared = shared_inputs(corpus, waves, teacher, training, config)
     gate: TrainedGate | Bundle

@@ -64,14 +64,11 @@ def run_stage(
         (partial / "inputs.json").write_text(json.dumps(inputs, sort_keys=True))
         try:
             make(partial)
-        except BaseException:
+            # Another run may have made the same meanwhile: equal inputs, equal outcome.
+            if distributed.rank() == 0 and not folder.exists():
+                partial.replace(folder)
+        finally:
             shutil.rmtree(partial, ignore_errors=True)
-            raise
-        # Another run may have made the same meanwhile: equal inputs, equal outcome.
-        if distributed.rank() == 0 and not folder.exists():
-            partial.replace(folder)
-        else:
-            shutil.rmtree(partial)
     distributed.wait()
     return folder
 

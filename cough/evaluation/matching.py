@@ -20,6 +20,8 @@ Float = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 CALIPER_SD = 0.2
 """Widest gap of a pair, in standard deviations of the logit of propensity (Austin 2011)."""
+FEW = 10
+"""Values of a number that are matched one by one."""
 BINS = 4
 
 
@@ -42,10 +44,6 @@ class Matched:
     pairs: npt.NDArray[np.int64]
     """(n_pairs, 2): positive, negative."""
     balance: tuple[Balance, ...]
-
-
-FEW = 10
-"""Values of a number that are matched one by one."""
 
 
 def design(table: pd.DataFrame) -> pd.DataFrame:
