@@ -74,8 +74,9 @@ class Problem:
 class _Heard:
     line: int
     recording: Recording
-    label: tuple[str, str]
-    """Event and status; no status where ``label_conflict`` already says that it is not to be used."""
+    labels: dict[str, str]
+    """Event and every status that is claimed; no ``covid_status`` where ``label_conflict`` already says that
+    it is not to be used."""
     sha256: str
     embedding: Float32
     piece: Float32 = field(repr=False)
@@ -252,11 +253,18 @@ def _listen(
     event = CoughEvent(start_s=max(0.0, centre_s - 0.5), end_s=centre_s + 0.5, score=0.0)
     begin = round(event.start_s * SAMPLE_RATE_HZ)
     piece = waveform.samples[begin : begin + SAMPLE_RATE_HZ]
-    status = "" if is_yes(line.get("label_conflict")) else line.get("covid_status", "")
     embedding = encoder.embed(waveform.samples, [event])[0]
-    label = (line.get("event", ""), status)
-    heard = _Heard(number, recording, label, sha256, embedding, piece.astype(np.float16))
+    heard = _Heard(number, recording, _claims(line), sha256, embedding, piece.astype(np.float16))
     return waveform.duration_s, heard
+
+
+def _claims(line: dict[str, str]) -> dict[str, str]:
+    """What the line says that its sound is: column -> word, of those that say anything."""
+    columns = {column for column in line if column == "event" or str(column).endswith("_status")}
+    if is_yes(line.get("label_conflict")):
+        columns.discard("covid_status")
+    words = {column: said(line[column]).lower() for column in sorted(columns)}
+    return {column: word for column, word in words.items() if word not in NO_CLAIM}
 
 
 def _duration(measured_s: float, recording: Recording, number: int) -> list[Problem]:
@@ -309,8 +317,10 @@ def _at_odds(one: _Heard, other: _Heard) -> list[str]:
         odds.append(f"subjects {a.subject_id} and {b.subject_id}")
     if a.split != b.split:
         odds.append(f"splits {a.split or 'none'} and {b.split or 'none'}")
-    if one.label != other.label:
-        odds.append(f"labels {'/'.join(one.label)} and {'/'.join(other.label)}")
+    for column in sorted({*one.labels, *other.labels}):
+        words = [h.labels.get(column, "nothing") for h in (one, other)]
+        if words[0] != words[1]:
+            odds.append(f"{column} {' and '.join(words)}")
     return odds
 
 
@@ -325,13 +335,13 @@ def _copy(one: _Heard, other: _Heard, code: str) -> Iterator[Problem]:
 
 def _conflicts(copies: list[_Heard]) -> Iterator[Problem]:
     """Every line of a sound whose lines contradict each other, the first too."""
-    claims = [sorted({h.label[i] for h in copies} - NO_CLAIM) for i in (0, 1)]
-    for words in claims:
+    for column in sorted({column for h in copies for column in h.labels}):
+        words = sorted({h.labels[column] for h in copies if column in h.labels})
         if len(words) < 2:
             continue
         for one in copies:
             other = next(h for h in copies if h is not one)
-            message = f"the sound of line {other.line} too, under labels {' and '.join(words)}"
+            message = f"the sound of line {other.line} too, under {column} {' and '.join(words)}"
             yield Problem("label_conflict", one.line, one.recording.recording_id, message)
 
 

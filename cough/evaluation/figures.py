@@ -43,7 +43,7 @@ def draw(metrics: dict[str, Any]) -> Iterator[Drawing]:
             "The gate: share of calls that are coughs; the line is what calling everything gives",
             f"Precision and recall of the gate: area {gate['auprc']['value']:.3f}.",
             _precision_recall,
-            gate,
+            {**gate, "base_rate": gate["n_cough"] / (gate["n_cough"] + gate["n_other"])},
         )
     for name, condition in metrics["conditions"].items():
         if not condition.get("judged"):
@@ -63,6 +63,14 @@ def draw(metrics: dict[str, Any]) -> Iterator[Drawing]:
             _curve_alt(name, audio),
             _roc,
             condition,
+        )
+        yield _figure(
+            f"{name}-precision-recall",
+            f"{what}share of calls that are right; the line is what calling everybody gives",
+            f"Precision and recall of the sound: area {audio['auprc']['value']:.2f}, "
+            f"of calling everybody {audio['base_rate']:.2f}.",
+            _precision_recall,
+            audio,
         )
         yield _figure(
             f"{name}-calibration",
@@ -140,9 +148,9 @@ def _gate(axes: Axes, gate: dict[str, Any]) -> None:
     )
 
 
-def _precision_recall(axes: Axes, gate: dict[str, Any]) -> None:
-    axes.axhline(gate["n_cough"] / (gate["n_cough"] + gate["n_other"]), color=LINE, lw=0.8, ls=":")
-    axes.plot(*zip(*gate["precision_recall"], strict=True), color=AUDIO)
+def _precision_recall(axes: Axes, part: dict[str, Any]) -> None:
+    axes.axhline(part["base_rate"], color=LINE, lw=0.8, ls=":")
+    axes.plot(*zip(*part["precision_recall"], strict=True), color=AUDIO)
     axes.set(xlabel="sensitivity", ylabel="positive predictive value", xlim=(0, 1), ylim=(0, 1.01))
 
 

@@ -15,6 +15,7 @@ from cough.evaluation.metrics import (
     calibration_curve,
     expected_calibration_error,
     net_benefit,
+    precision_recall,
     predictive_values,
     sensitivity,
     specificity,
@@ -79,6 +80,8 @@ def sound(y: Float, p: Float, rows: pd.DataFrame, name: str, who: npt.NDArray[An
             for t in THRESHOLDS
         ],
         "curve": roc(y, p),
+        "precision_recall": precision_recall(y, p),
+        "base_rate": float(y.mean()),
     }
 
 

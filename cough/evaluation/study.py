@@ -242,8 +242,11 @@ def _condition(
     measured = np.isfinite(probabilities)
     rows, y, p = labelled[measured].reset_index(drop=True), labels[measured], probabilities[measured]
     who = clusters(rows)
+    unused = frame.loc[events(frame).isin(COUGHS), f"unused_{name}"]
     head: dict[str, Any] = {
         "label_column": column,
+        "classes": list(table.classes[name]),
+        "unused_labels": {str(word): int(n) for word, n in unused[unused.ne("")].value_counts().items()},
         "n_other_sounds": len(known) - len(labelled),
         "n_labelled": len(labelled),
         "n_measured": len(rows),

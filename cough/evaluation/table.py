@@ -77,7 +77,8 @@ class Table:
 
     frame: pd.DataFrame
     """``subject``, ``in_two_splits``, predictions, every manifest column; for each condition
-    ``label_<condition>`` and ``said_<condition>``, the answer: 0 (of the first class), 1 (of another) or NaN.
+    ``label_<condition>`` and ``said_<condition>``, the answer: 0 (of the first class), 1 (of another) or NaN;
+    ``unused_<condition>``, the word that is no label: of no class, or of a row that says ``label_conflict``.
     A row without a prediction has failed: its ``error_code`` is ``NO_PREDICTION``."""
     conditions: dict[str, str]
     """Those of the predictions that the manifest has a label for -> its column."""
@@ -89,6 +90,8 @@ class Table:
     n_manifest: int
     manifest_columns: dict[str, str]
     """Every column of the manifest, and ``subject`` and ``split`` -> what they are called in ``frame``."""
+    classes: dict[str, tuple[str, ...]]
+    """Of each condition with a label, the first the one without it; empty where nobody named them."""
     where: tuple[str, ...] = ()
     """The conditions that chose the rows (``only``); empty: all of them."""
 
@@ -139,13 +142,13 @@ def join(
         if name in told or (label.column in manifested and manifested[label.column].ne("").any()):
             found[name] = label if label.classes else replace(label, classes=_classes(frame, name))
     manifested = manifested.assign(**_chosen(manifested, beside, {one.column for one in found.values()}))
-    labelled = {
-        f"label_{name}": _labels(manifested, label, must=name in told) for name, label in found.items()
-    }
+    labelled: dict[str, pd.Series] = {}
+    for name, label in found.items():
+        labelled[f"label_{name}"], labelled[f"unused_{name}"] = _labels(manifested, label, must=name in told)
     computed = {
         "date_days",
         "date_words",
-        *(f"{kind}_{name}" for kind in ("label", "said") for name in conditions),
+        *(f"{kind}_{name}" for kind in ("label", "said", "unused") for name in conditions),
     }
     manifested = manifested.drop(columns=[c for c in manifested if c in computed]).assign(**labelled)
     frame = frame.assign(**{f"said_{name}": _said(frame, label) for name, label in found.items()})
@@ -169,7 +172,8 @@ def join(
     stated = {name: names.get(name, name) for name in manifest.header() if name not in labels_too}
     header = ["subject", "split", *(name for name in manifest.header() if name not in computed)]
     called = {name: column for name in header if (column := names.get(name, name)) in joined}
-    return Table(joined, columns, unlabelled, stated, manifest.sha256(), len(manifested), called)
+    classes = {name: label.classes for name, label in found.items()}
+    return Table(joined, columns, unlabelled, stated, manifest.sha256(), len(manifested), called, classes)
 
 
 def _set_apart(manifested: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, str]:
@@ -256,8 +260,8 @@ def _classes(frame: pd.DataFrame, condition: str) -> tuple[str, ...]:
     return tuple(map(str, column.iloc[0])) if len(column) else ()
 
 
-def _labels(manifested: pd.DataFrame, label: LabelColumn, *, must: bool) -> pd.Series:
-    """0, 1 or NaN a row; ``must`` one of them be known?"""
+def _labels(manifested: pd.DataFrame, label: LabelColumn, *, must: bool) -> tuple[pd.Series, pd.Series]:
+    """0, 1 or NaN a row, ``must`` one of them be known?; and the words that are no label, empty elsewhere."""
     binary = manifested[label.column].map(lambda word: _binary(word, label.classes))
     if must and binary.isna().all():
         words = ", ".join(label.classes) or "positive, negative"
@@ -267,7 +271,7 @@ def _labels(manifested: pd.DataFrame, label: LabelColumn, *, must: bool) -> pd.S
         )
     if "label_conflict" in manifested:
         binary[manifested["label_conflict"].map(is_yes)] = np.nan
-    return binary
+    return binary, manifested[label.column].map(said).where(binary.isna(), "")
 
 
 def _said(frame: pd.DataFrame, label: LabelColumn) -> pd.Series:
@@ -300,7 +304,7 @@ def read_predictions(path: str | os.PathLike[str]) -> pd.DataFrame:
     missing = {"recording_id", "cough_score", "n_events", "outcome", "error_code"} - set(frame.columns)
     if missing:
         raise errors.PredictionsInvalid(f"{path.name} has no column {', '.join(sorted(missing))}.")
-    own = [c for c in frame if c in OURS or str(c).startswith(("label_", "said_", CHOSEN))]
+    own = [c for c in frame if c in OURS or str(c).startswith(("label_", "said_", "unused_", CHOSEN))]
     if own:
         raise errors.PredictionsInvalid(f"{path.name} has a column {own[0]}, which the manifest is to say.")
     frame["recording_id"] = frame["recording_id"].astype(str)

@@ -40,7 +40,7 @@ FIT = 0.05
 that needed no fit (0.02 to 0.03 to the very sum of two of them, 400 people)."""
 
 AT_MOST = 8
-"""Columns named that might have stood beside the sound."""
+"""Columns named that might have stood beside the sound, and words that are no label."""
 
 Level: TypeAlias = Literal[
     "too_few",
@@ -218,6 +218,16 @@ def _left_out(condition: dict[str, Any]) -> Iterator[str]:
             f"{others} labelled recordings of other sounds than coughs are left out, as the manifest names "
             "them (event)."
         )
+    if unused := condition["unused_labels"]:
+        words = [f"{word!r} ({n})" for word, n in list(unused.items())[:AT_MOST]]
+        if others := len(unused) - len(words):
+            words.append(f"{others} other words")
+        yield (
+            f"{sum(unused.values())} recordings are left out whose label is no class here, or is marked as "
+            f"in conflict (label_conflict): {_and(words)}."
+        )
+    if len(classes := condition["classes"]) > 2:
+        yield f"Of its {len(classes)} classes every figure is of {classes[0]} against all others together."
     yield from _not_predicted(condition)
 
 

@@ -67,6 +67,19 @@ def test_the_command_says_that_it_did_not_choose(tmp_path: Path) -> None:
     assert (tmp_path / "new.csv").read_text() == HEADER
 
 
+def test_labels_of_any_condition_contradict_each_other(tmp_path: Path, bundle: Bundle) -> None:
+    """Only ``covid_status`` did; " Positive" contradicted "positive"."""
+    for name in "abc":
+        soundfile.write(tmp_path / f"{name}.wav", sound(1), RATE_HZ)
+    (tmp_path / "recordings.csv").write_text(
+        "recording_id,path,group_id,tb_status,asthma_status\n"
+        "a,a.wav,p,positive,no\nb,b.wav,p,negative,No \nc,c.wav,p,,n/a\n"
+    )
+    problems = [p for p in validate(Manifest.open(tmp_path), bundle=bundle) if p.code == "label_conflict"]
+    assert [p.line for p in problems] == [2, 3, 4]
+    assert all("under tb_status negative and positive" in p.message for p in problems)
+
+
 @pytest.mark.parametrize("text", [None, "recording_id,path\n"], ids=["folder", "csv"])
 def test_nothing_is_not_sound(tmp_path: Path, text: str | None) -> None:
     if text is not None:

@@ -34,6 +34,8 @@ def condition(**changes: Any) -> dict[str, Any]:
         "in_two_splits": [],
         "leaks_looked_for": {"people": True, "sounds": True},
         "n_other_sounds": 0,
+        "unused_labels": {},
+        "classes": [],
         "n_labelled": 100,
         "n_measured": 100,
         "n_without_prediction": 0,

@@ -129,6 +129,28 @@ def test_a_condition_is_judged_by_coughs_alone(tmp_path: Path) -> None:
         assert f"{N} labelled recordings of other sounds" in text
 
 
+def test_labels_that_are_no_class_are_counted(tmp_path: Path) -> None:
+    """They left in silence, and a conflicting label with them; of three classes nobody was told which."""
+    words = [["positive", "negative", "recovered", "N/A", " Negative "][i % 5] for i in range(N)]
+    predictions, path = altered(
+        tmp_path, manifest={"covid_status": words, "label_conflict": ["1", *"0" * (N - 1)]}
+    )
+    frame = pd.read_parquet(predictions)
+    classes = [["negative", "positive", "other"]] * N
+    frame.assign(covid19_classes=classes).to_parquet(predictions)
+    condition = evaluate(join(predictions, Manifest.open(path)))["conditions"]["covid19"]
+    assert condition["unused_labels"] == {"recovered": N // 5, "positive": 1}
+    assert condition["n_labelled"] == N * 3 // 5 - 1
+    told = CliRunner().invoke(app, ["evaluate", str(predictions), str(path), "-o", str(tmp_path / "out")])
+    assert told.exit_code == 0, told.stderr
+    for text in (told.stdout, (tmp_path / "out" / SUMMARY).read_text()):
+        flat = " ".join(text.split())
+        assert f"{N // 5 + 1} recordings are left out whose label is no class here" in flat
+        assert f"'recovered' ({N // 5}) and 'positive' (1)" in flat
+        assert "Of its 3 classes every figure is of negative against all others together." in flat
+    assert "covid19: share of calls that are right" in (tmp_path / "out" / PAGE).read_text()
+
+
 @pytest.mark.parametrize(
     ("event", "kind", "reason"),
     [("Cough", "sensitivity", "nothing to tell them from"), ("speech", "specificity", "one of coughs")],
