@@ -1,7 +1,8 @@
 # The service as an image: slim, not root, works with a read-only root file system.
 #
 #   docker build -t cough .
-#   docker run --read-only --tmpfs /tmp --cap-drop ALL -p 8000:8000 \
+#   chmod 644 keys.txt   # the container's user must read it
+#   docker run --read-only --tmpfs /tmp --cap-drop ALL --stop-timeout 95 -p 8000:8000 \
 #     -v "$PWD/keys.txt:/run/secrets/cough_keys:ro" cough
 
 FROM python:3.11-slim-bookworm AS build

@@ -12,7 +12,8 @@ from cough.bundle import Bundle, load_bundle
 from cough.errors import BundleError, CoughError, InputError
 from cough.gate import CoughEvent, CoughGate
 from cough.quality import QualityConfig, QualityReport, assess, judge
-from cough.screener import Screener, ScreeningResult
+from cough.screener import PersonResult, Screener, ScreeningResult
+from cough.symptoms import SymptomAnswers
 
 __version__ = "0.1.0"
 
@@ -25,10 +26,12 @@ __all__ = [
     "CoughGate",
     "DecodeLimits",
     "InputError",
+    "PersonResult",
     "QualityConfig",
     "QualityReport",
     "Screener",
     "ScreeningResult",
+    "SymptomAnswers",
     "Waveform",
     "assess",
     "decode",

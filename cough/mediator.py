@@ -20,7 +20,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
@@ -29,8 +28,8 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from cough.bundle import ABSTAIN, ConditionSpec, Evidence, MediatorSpec
+from cough.odds import log_odds_of, probability_of
 from cough.odds import predictive_values as bayes
-from cough.odds import probability_of
 from cough.symptoms import SymptomAnswer
 
 Float64: TypeAlias = npt.NDArray[np.float64]
@@ -265,8 +264,8 @@ def fuse(spec: ConditionSpec, sound: float, symptoms: SymptomAnswer | None) -> F
     """Log-odds of the symptoms plus what the sound moved them from its own base rate."""
     if symptoms is None:
         return None
-    moved = _logit(sound) - _logit(spec.base_rate) if spec.answers else 0.0
-    log_odds = _logit(symptoms.probability) + moved
+    moved = log_odds_of(sound) - log_odds_of(spec.base_rate) if spec.answers else 0.0
+    log_odds = log_odds_of(symptoms.probability) + moved
     return FusedAnswer(
         probability=probability_of(log_odds),
         prevalence=symptoms.prevalence,
@@ -308,8 +307,3 @@ def _log(probabilities: npt.ArrayLike) -> Float64:
 def _softmax(x: Float64) -> Float64:
     e = np.exp(x - x.max())
     return np.asarray(e / e.sum())
-
-
-def _logit(p: float) -> float:
-    p = min(max(p, 1e-9), 1 - 1e-9)
-    return math.log(p / (1 - p))

@@ -32,6 +32,12 @@ def predictive_values(
     )
 
 
+def log_odds_of(probability: float) -> float:
+    """Of a probability, kept finite at 0 and 1."""
+    p = min(max(probability, 1e-9), 1 - 1e-9)
+    return math.log(p / (1 - p))
+
+
 def probability_of(log_odds: float) -> float:
     """Of any log-odds, however far out."""
     if log_odds >= 0:

@@ -2,8 +2,8 @@
 
 ``assess`` measures; it takes the gate's events too, because noise is judged by how far the coughs
 stand out from the rest. ``judge`` turns what was measured into reasons to record again. A new check
-is one field of ``QualityReport``, one limit in ``QualityConfig``, one code in ``cough.messages`` and
-one line in ``_findings``.
+is one field of ``QualityReport``, one limit in ``QualityConfig``, one line in ``DEFAULT_SEVERITY``, one code
+and sentence in ``cough.messages``, one line in ``_findings``, and its words in the page's ``catalogue.json``.
 """
 
 from __future__ import annotations

@@ -8,12 +8,11 @@ people here on whom sound and symptoms could be judged together.
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cough.odds import Interval, Probability, predictive_values, probability_of
+from cough.odds import Interval, Probability, log_odds_of, predictive_values, probability_of
 
 
 class _Model(BaseModel):
@@ -142,7 +141,7 @@ def answer(
         return None
     rate = spec.base_rate if prevalence is None else prevalence
     in_training = spec.intercept + sum(added.values())
-    shift = _logit(rate) - _logit(spec.base_rate)
+    shift = log_odds_of(rate) - log_odds_of(spec.base_rate)
     e = spec.evidence
     positive, negative = None, None
     if set(spec.weights) - {"age", "sex"} <= set(added):
@@ -157,7 +156,3 @@ def answer(
         negative_predictive_value=negative,
         evidence=e,
     )
-
-
-def _logit(p: float) -> float:
-    return math.log(p / (1 - p))

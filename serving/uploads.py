@@ -180,7 +180,10 @@ def _invalid(where: str, why: str) -> Refused:
 
 
 _FILE = {"type": "string", "format": "binary", "description": "The recording, in any common audio format."}
-_RAW = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("audio/*", "video/*")}
+_RAW = {
+    kind: {"schema": {"type": "string", "format": "binary"}}
+    for kind in ("audio/*", "video/*", "application/ogg", "application/octet-stream")
+}
 
 SCREENING_BODY: dict[str, Any] = {
     "required": True,

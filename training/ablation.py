@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from cough.evaluation.metrics import auroc, specificity_at_sensitivity
+from training.benchmark import RESULTS
 from training.clips import is_silent
 from training.config import TrainingConfig, read_config
 from training.corpus import VOCAL_HARD, Corpus, Teacher
@@ -45,7 +46,6 @@ from training.pipeline import (
 from training.stages import PROJECT, code_version, run_apart, source_hash
 from training.waves import read_waves
 
-RESULTS = PROJECT / "training" / "results" / "gate"
 SMALL = ["gate.epochs=8", "gate.members=1"]
 SEEDS = ("full", "full, another seed", "full, a third seed")
 """The same recipe three times: what chance alone changes."""

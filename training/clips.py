@@ -30,11 +30,11 @@ from training.config import TrainingConfig
 from training.corpus import Corpus, Teacher
 from training.heldout import Heldout
 from training.networks import GATE_HOP_S
+from training.scoring import HOP
 from training.waves import Waves
 
 WINDOW_FRAMES = round(1.0 / GATE_HOP_S)
 """The teacher's windows are 1 s."""
-HOP = round(GATE_HOP_S * SAMPLE_RATE_HZ)
 COUGH_LOGIT_FIRM = 0.0
 """Teacher logit above which an unlabelled clip counts as cough (probability 0.5)."""
 EVENT_WEIGHT = {

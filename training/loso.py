@@ -22,13 +22,12 @@ from training.heldout import Heldout
 from training.joined import read_corpora, read_teacher
 from training.nearcoughs import near_coughs
 from training.networks import GateEnsemble
-from training.parts import N_PARTS, PARTS, deal, licensed, part_of, usable
+from training.parts import deal, licensed, usable
 from training.scoring import frame_logits
 from training.stages import run_stage, save_weights, stage_folder
 from training.waves import read_waves
 
 SYNTHETIC_SOUNDS = 1_500
-__all__ = ["N_PARTS", "PARTS", "part_of"]  # their place before there were other corpora
 
 
 def room_rows(corpus: Corpus, config: TrainingConfig, *, without: int | None = None) -> np.ndarray:

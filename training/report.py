@@ -292,7 +292,7 @@ def main() -> None:
         "used": (
             f"rows of {config.where}, column {config.column}; in training "
             + ", ".join(f"{k} {v}" for k, v in trained["recordings"].items())
-            + f"; left out: {trained['left_out'] or 'none'}."
+            + f"; left out, of training and test folds together: {trained['left_out'] or 'none'}."
         ),
         **report(condition, evidence_by_id(manifest), heard, config.seed),
     }

@@ -156,8 +156,9 @@ def as_markdown(result: dict[str, Any]) -> str:
     """Both tiers' pooled figures, mn04's beside them."""
     parts = [
         "\n".join(
-            f"- `{name}`{' (shipped)' if tier['shipped'] else ''}: learnt from {tier['trained_on']} "
-            f"recordings, threshold {tier['threshold']}, gate.onnx `{tier['gate_sha256'][:12]}`"
+            f"- `{name}`{' (shipped in that bundle)' if tier['shipped'] else ''}: learnt from "
+            f"{tier['trained_on']} recordings, threshold "
+            f"{tier['threshold']}, gate.onnx `{tier['gate_sha256'][:12]}`"
             for name, tier in result["tiers"].items()
         )
     ]

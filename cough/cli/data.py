@@ -72,7 +72,11 @@ app = typer.Typer(
 )
 
 Source = Annotated[
-    str, typer.Argument(metavar="MANIFEST", help="recordings.csv, its folder, or a URL of that folder.")
+    str,
+    typer.Argument(
+        metavar="MANIFEST",
+        help="A csv, a folder with recordings.csv, or a URL of either; else a folder of audio.",
+    ),
 ]
 Fix = Annotated[
     Path | None, typer.Option("--fix", help="Write a mended copy beside the manifest; never over a file.")

@@ -19,7 +19,11 @@ Predictions = Annotated[
     Path, typer.Argument(metavar="PREDICTIONS", help="predictions.parquet or its folder.")
 ]
 Source = Annotated[
-    str, typer.Argument(metavar="MANIFEST", help="recordings.csv, its folder, or a URL of that folder.")
+    str,
+    typer.Argument(
+        metavar="MANIFEST",
+        help="A csv, a folder with recordings.csv, or a URL of either; else a folder of audio.",
+    ),
 ]
 Output = Annotated[
     Path, typer.Option("-o", "--output", help="Folder for the page, the summary and the figures.")

@@ -17,8 +17,7 @@ from training.codecs import PHONE_CODECS, round_trip
 from training.config import AugmentConfig, TrainingConfig, read_config
 from training.corpus import Corpus, Teacher
 from training.gate import clip_logits
-from training.loso import N_PARTS, PARTS, part_of
-from training.parts import usable
+from training.parts import N_PARTS, PARTS, part_of, usable
 from training.scoring import clip_scores, sigmoid
 from training.stages import PROJECT, imported_by, load_weights, run_stage, save_weights, source_hash
 
