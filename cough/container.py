@@ -142,16 +142,17 @@ def _boxes(handle: BinaryIO, begin: int, end: int, *, kind: str, nested: bool = 
             length = struct.unpack(">q", head[4:12])[0]
             box = _Box(head[:4], position, length + 12 if length >= 0 else 0)
         else:
-            length = struct.unpack(">I", head[:4])[0]
+            length, header = struct.unpack(">I", head[:4])[0], 8
             if length == 1 and len(head) == 16:
-                length = struct.unpack(">Q", head[8:16])[0]
+                length, header = struct.unpack(">Q", head[8:16])[0], 16
             box = _Box(head[4:8], position, length)
         yield box
-        if box.length < 8:
+        end = box.end if box.length else limit
+        if end < position + 8:
             continue
-        stack.append((box.end, limit))
+        stack.append((end, limit))
         if nested and box.name in _MOV_PARENTS:
-            stack.append((position + 8, min(box.end, limit)))
+            stack.append((position + header, min(end, limit)))
 
 
 def _riff_data(handle: BinaryIO, size_bytes: int) -> _Box | None:

@@ -11,8 +11,9 @@
    the set was calibrated with, and in evaluation the sound told more than levels do. Otherwise it abstains
    and says why.
 4. Several recordings of one person: the union of their sets, which holds the truth at least as often as
-   one of them does; recordings outside the domain do not count where others are inside. Recordings
-   that each name another class disagree, and the person is asked to repeat (COVID-19 Sounds).
+   one of them does; recordings outside the domain do not count where others are inside. Every voter of each
+   must name the class of the union, and no set may be empty. Recordings that each name another class
+   disagree, and the person is asked to repeat (COVID-19 Sounds).
 5. Symptoms stand beside the sound. ``fused`` adds both log-odds as if they were independent given the
    status, which nobody could measure here; a sound that did not beat levels adds nothing to it. It never
    decides.
@@ -55,8 +56,8 @@ WHY: dict[Abstention, str] = {
     "recordings_disagree": "The recordings of this person name different answers; record again.",
     "outside_domain": "This kind of recording is not among those the model was judged on.",
     "models_changed": "The models are not those with which the set and the evidence were measured.",
-    "insufficient_evidence": "In evaluation the cough told too little beyond how loud, long and bright "
-    "the recording is.",
+    "insufficient_evidence": "In evaluation the cough was not shown to tell more than how loud, long and "
+    "bright the recording is.",
 }
 
 
@@ -125,7 +126,12 @@ class ConditionAnswer(_Answer):
 
 def pool(spec: MediatorSpec, votes: Sequence[Float64]) -> Float64:
     """(n_classes,) calibrated probability from the voters' probabilities, each (n_classes,)."""
-    return _softmax(spec.slope * np.mean([_log(vote) for vote in votes], axis=0) + np.array(spec.shifts))
+    return _softmax(spec.slope * mean_log(votes) + np.array(spec.shifts))
+
+
+def mean_log(votes: Sequence[Float64]) -> Float64:
+    """Mean of the voters' log-probabilities, each (..., n_classes): what the mediator is calibrated on."""
+    return np.asarray(np.mean([_log(vote) for vote in votes], axis=0))
 
 
 def geometric_mean(probabilities: npt.ArrayLike) -> Float64:
@@ -223,9 +229,14 @@ def combine(spec: ConditionSpec, answers: Sequence[ConditionAnswer]) -> Conditio
     if len(union) > 1:
         single = all(len(a.prediction_set) == 1 for a in counted)
         reasons.append("recordings_disagree" if single else "uncertain")
-    elif not union:
+    if not all(a.prediction_set for a in counted):
         reasons.append("unlike_any_class")
-    if any("voters_disagree" in a.abstained_because for a in counted):
+    named = {
+        max(vote.probabilities, key=lambda c: vote.probabilities[c]) for a in counted for vote in a.voters
+    }
+    if any("voters_disagree" in a.abstained_because for a in counted) or (
+        len(union) == 1 and named != set(union)
+    ):
         reasons.append("voters_disagree")
     first = counted[0]
     return first.model_copy(

@@ -106,6 +106,18 @@ def test_recordings_of_one_person(spec: ConditionSpec) -> None:
         combine(spec, [])
 
 
+def test_a_person_gets_no_answer_that_voters_contradict(spec: ConditionSpec) -> None:
+    """An empty set adds nothing to a union, so that one recording decided against three others."""
+    sure = spec.model_copy(
+        update={"mediator": spec.mediator.model_copy(update={"conformal_quantiles": (0.2, 0.2)})}
+    )
+    heard = [decide(sure, votes(sure, p, p), band="telephone") for p in (0.15, 0.78, 0.78, 0.78)]
+    assert [one.prediction_set for one in heard] == [("negative",), (), (), ()]
+    person = combine(sure, heard)
+    assert person.abstained
+    assert person.abstained_because == ("unlike_any_class", "voters_disagree")
+
+
 @given(st.integers(0, 10_000))
 def test_the_union_covers_at_least_as_often_as_one_recording(bundle: Bundle, seed: int) -> None:
     shipped = bundle.spec.conditions[0].model_copy(update={"answers": True})
