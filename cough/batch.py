@@ -14,6 +14,7 @@ from typing import Any
 
 from cough import errors
 from cough.journal import PREDICTIONS, RUN, Journal, alone, partial, writing
+from cough.manifest import Manifest
 from cough.run import Run, plan_shards
 from cough.workers import screen_locally
 
@@ -34,7 +35,8 @@ def run_batch(
 
     Raises
     ------
-    BatchMismatch : ``out`` holds something else
+    BatchMismatch : ``out`` holds something else, or the manifest is not that of ``run`` or was changed
+        meanwhile
     OutputUnwritable : ``out`` cannot be made or written
     BatchRunning : another process is at work in ``out``
     ManifestInvalid : a line of the manifest cannot be read
@@ -55,16 +57,20 @@ def run_batch(
         n_shards = -(-run.n_rows // run.shard_rows)
         for index in range(n_shards):
             if journal.has(index):
-                progress(min(run.shard_rows, run.n_rows - index * run.shard_rows), 0.0)
+                progress(run.rows_of(index), 0.0)
             else:
                 todo.append(index)
         missing = frozenset(todo)
         shards = (shard for shard in plan_shards(run) if shard.index in missing)
         done = engine(run, shards) if engine else screen_locally(run, shards, workers)
         for index, table in done:
+            if table.num_rows != run.rows_of(index):
+                raise _changed(run, journal)
             journal.add(index, table)
             seconds = table.column("duration_s").to_pylist()
             progress(table.num_rows, sum(s or 0.0 for s in seconds))
+        if Manifest.open(run.manifest).sha256() != run.manifest_sha256:
+            raise _changed(run, journal)
         journal.join(n_shards, shard_rows=run.shard_rows)
         journal.remove()
     return out
@@ -80,6 +86,14 @@ def _claim(run: Run, out: Path) -> None:
         raise errors.BatchMismatch(f"{out} is not empty and holds no {RUN}. Choose another folder.")
     with partial(record) as half:
         half.write_text(run.model_dump_json(indent=1) + "\n")
+
+
+def _changed(run: Run, journal: Journal) -> errors.BatchMismatch:
+    """Rows are read as they are screened: of a manifest that changed, nobody knows which were left out."""
+    journal.remove()
+    return errors.BatchMismatch(
+        f"{run.manifest} is not what it was when the run was planned. What was screened was taken away."
+    )
 
 
 def summary(out: Path) -> dict[str, Any]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 PREDICTIONS, EVENTS, RUN, SHARDS = "predictions.parquet", "events.parquet", "run.json", "shards"
 LOCK = ".cough-batch.lock"
 WITHOUT_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+WITHOUT_SYNC = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
+"""What some network file systems answer where a folder is to be written through."""
 _HALF_WRITTEN = re.compile(r"\.(run\.json|(predictions|events|\d{7})\.parquet)\.\d+")
 """What ``partial`` calls a file until it is whole."""
 JOIN_ROWS = 4_096
@@ -90,14 +92,28 @@ def writing(out: Path) -> Iterator[None]:
 
 @contextmanager
 def partial(path: Path) -> Iterator[Path]:
-    """A file beside ``path`` that takes its name once written, and leaves nothing where that fails."""
+    """A file beside ``path`` that takes its name once it is whole and on the disk; else nothing stays."""
     half = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield half
+        _to_disk(half)
         half.replace(path)
+        _to_disk(path.parent)
     finally:
         with suppress(OSError):  # of a disk that went away; the first error tells more
             half.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    """What was written to a file, or the names in a folder, outlives a loss of power from here on."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno not in WITHOUT_SYNC:
+            raise
+    finally:
+        os.close(opened)
 
 
 class Journal:
@@ -137,8 +153,6 @@ class Journal:
             self._shards.mkdir(exist_ok=True)
             with partial(self._path(index)) as half:
                 pq.write_table(table, half)
-                with open(half, "rb") as file:
-                    os.fsync(file.fileno())
 
     def join(self, n_shards: int, *, shard_rows: int) -> None:
         """Write both tables from all shards, row group by row group.

@@ -202,19 +202,33 @@ class Manifest:
         ------
         ManifestInvalid : a line that cannot be read
         """
+        return (line for _, line in self.numbered())
+
+    def numbered(self) -> Iterator[tuple[int, dict[str, str]]]:
+        """``lines``, each with its number as an editor shows it; where a cell holds several, the last.
+
+        Raises
+        ------
+        ManifestInvalid : a line that cannot be read
+        """
         if self.csv_path is None:
-            for found in filter(_is_audio, self._names()):
+            for number, found in enumerate(filter(_is_audio, self._names()), start=2):
                 # A name that is not UTF-8 fits no table; escaped, it names no file: that row's error alone.
                 name = found.encode("utf-8", "backslashreplace").decode()
-                yield {"recording_id": name, "path": name}
+                yield number, {"recording_id": name, "path": name}
             return
         self.header()
         with self._open() as raw, io.TextIOWrapper(raw, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restkey=SURPLUS, restval="")
+            # Strict, or a quote that nobody closed would take every line after it into one cell.
+            reader = csv.DictReader(file, restkey=SURPLUS, restval="", strict=True)
+            read = 0
             try:
-                yield from reader
+                for line in reader:
+                    read = reader.line_num
+                    yield read, line
             except (UnicodeDecodeError, csv.Error) as error:
-                raise errors.ManifestInvalid(f"Line {reader.line_num + 1} cannot be read.") from error
+                why = f": {error}" if isinstance(error, csv.Error) else ""
+                raise errors.ManifestInvalid(f"Line {read + 1} cannot be read{why}.") from error
 
     def rows(self) -> Iterator[Row]:
         """Every line as facts and claims.
@@ -223,7 +237,10 @@ class Manifest:
         ------
         ManifestInvalid : a line that cannot be read, or a cell that its column does not allow
         """
-        for number, line in enumerate(self.lines(), start=2):
+        return (row for _, row in self._numbered_rows())
+
+    def _numbered_rows(self) -> Iterator[tuple[int, Row]]:
+        for number, line in self.numbered():
             if SURPLUS in line:
                 raise errors.ManifestInvalid(f"Line {number} has more cells than the header.")
             try:
@@ -233,7 +250,7 @@ class Manifest:
                 raise errors.ManifestInvalid(
                     f"Line {number}: {column}: {error.errors()[0]['msg']}."
                 ) from error
-            yield Row(recording, tuple(_labels(line)), line)
+            yield number, Row(recording, tuple(_labels(line)), line)
 
     def left_out(self) -> Counter[str]:
         """How many files of a folder without a csv are no rows, by their suffix."""
@@ -261,7 +278,7 @@ class Manifest:
         in_order.sort()
         if (in_order[1:] == in_order[:-1]).any():
             seen: dict[str, int] = {}
-            for number, row in enumerate(self.rows(), start=2):
+            for number, row in self._numbered_rows():
                 first = seen.setdefault(row.recording.recording_id, number)
                 if first != number:
                     raise errors.ManifestInvalid(

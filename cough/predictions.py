@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from cough import errors, store
-from cough.audio import decode
+from cough.audio import DecodeLimits, decode
 from cough.evaluation.baselines import LEVEL_STATISTICS, level_statistics
 from cough.manifest import Recording
 from cough.screener import Screener
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _ESCAPED = re.compile(r"\\udc[89a-f][0-9a-f]")
 """How ``Manifest.lines`` writes a byte of a name that is not UTF-8."""
+PIECE_BYTES = 1 << 20
+"""So much is asked of a store at a time."""
 INTERNAL = "internal"
 """Error code of a recording that this library failed on; ours to mend, the run goes on."""
 
@@ -31,7 +33,7 @@ def predict(screener: Screener, recording: Recording, where: str) -> dict[str, A
         "events": [],
     }
     try:
-        waveform = decode(fetch(where), limits=screener.limits)
+        waveform = decode(fetch(where, limits=screener.limits), limits=screener.limits)
         result = screener.screen(waveform)
     except errors.CoughError as error:
         return {**row, "error_code": error.code, "error_message": str(error)}
@@ -62,8 +64,13 @@ def predict(screener: Screener, recording: Recording, where: str) -> dict[str, A
     return row
 
 
-def fetch(where: str) -> str | bytes:
+def fetch(where: str, *, limits: DecodeLimits | None = None) -> str | bytes:
     """What ``decode`` takes: a path as it is, the bytes behind a URL.
+
+    Parameters
+    ----------
+    limits : of what is too large only so much is fetched that ``decode`` sees that it is; defaults to
+        ``DecodeLimits()``
 
     Raises
     ------
@@ -76,7 +83,15 @@ def fetch(where: str) -> str | bytes:
             raise errors.FileUnreadable("The name of the file is not UTF-8: rename it.")
         return where
     with store.opened(where) as file:
-        return bytes(file.read())
+        return _read_at_most(file, (limits or DecodeLimits()).max_bytes + 1)
+
+
+def _read_at_most(file: IO[bytes], n_bytes: int) -> bytes:
+    """All there is, or so much of it; some drivers' ``read`` returns less than is still to come."""
+    data = bytearray()
+    while len(data) < n_bytes and (piece := file.read(min(n_bytes - len(data), PIECE_BYTES))):
+        data += piece
+    return bytes(data)
 
 
 def prediction_schema(conditions: tuple[str, ...]) -> pa.Schema:

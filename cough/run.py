@@ -73,6 +73,10 @@ class Run(BaseModel):
         """Where the bundle is, whatever ``COUGH_BUNDLE`` says today."""
         return self.bundle or str(DEFAULT_BUNDLE)
 
+    def rows_of(self, index: int) -> int:
+        """How many rows the shard of that index has; none beyond the last."""
+        return max(0, min(self.shard_rows, self.n_rows - index * self.shard_rows))
+
     @classmethod
     def read(cls, path: Path) -> Run:
         """Read ``run.json``.

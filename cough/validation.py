@@ -105,7 +105,7 @@ def validate(
     heard: list[_Heard] = []
     encoder = Encoder(bundle) if bundle else None
     n_lines = 0
-    for number, line in enumerate(manifest.lines(), start=2):
+    for number, line in manifest.numbered():
         n_lines += 1
         progress()
         found, recording = _cells(line, number, seen)
@@ -178,7 +178,7 @@ def write_fixed(manifest: Manifest, problems: list[Problem], target: Path) -> tu
     with open(partial, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, manifest.header())
         writer.writeheader()
-        for number, line in enumerate(manifest.lines(), start=2):
+        for number, line in manifest.numbered():
             if any(problem.change is None for problem in by_line[number]):
                 dropped += 1
                 continue

@@ -85,11 +85,12 @@ def read_csv(path: Path, required: Sequence[str] = (), *, delimiter: str = ",") 
 
     Raises
     ------
-    LayoutUnknown : no text, or a column is missing
+    LayoutUnknown : no text, a quote out of place, or a column is missing
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
+            # Strict, or a quote that nobody closed would take every row after it into one cell.
+            reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True, strict=True)
             header = _names(reader)
             lacking = [name for name in required if name not in header]
             if lacking:
