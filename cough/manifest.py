@@ -306,15 +306,16 @@ class Manifest:
 
 
 def recording_of(line: dict[str, str]) -> Recording:
-    """The facts in a line; blank cells are what nobody said, and a name or a hash may say so in words."""
+    """The facts in a line; blank is what nobody said, and a name, a length or a hash may say so in words."""
     values: dict[str, Any] = {
         name: line[name] for name in Recording.model_fields if line.get(name) not in (None, "")
     }
     # As a name, "n/a" would be one person behind everybody whom nobody knows.
     values["subject_id"] = said(line.get("subject_id")) or said(line.get("group_id")) or UNKNOWN
-    values["pcm_sha256"] = said(line.get("pcm_sha256")) or None
-    if line.get("fold"):
-        values.setdefault("split", line["fold"])
+    values["duration_s"] = said(line.get("duration_s")) or None
+    values["pcm_sha256"] = said(line.get("pcm_sha256")).lower() or None
+    if fold := said(line.get("fold")):
+        values.setdefault("split", fold)
     return Recording.model_validate(values)
 
 

@@ -54,6 +54,8 @@ CODES = {
     "covid_evidence": {"", "pcr_lab_verified", "lab_verified", "self_report", "unverified"},
 }
 """Columns whose words are known."""
+OPTIONAL = frozenset({"duration_s"})
+"""A recording is as good without what these say of it."""
 SEX_LETTERS = {"f": "female", "m": "male"}
 
 
@@ -203,9 +205,12 @@ def _cells(line: dict[str, str], number: int, seen: dict[str, int]) -> tuple[lis
     try:
         recording = recording_of(line)
     except ValidationError as error:
-        for problem in error.errors():
-            add("bad_cell", f"{problem['loc'][0]}: {problem['msg']}")
-        return problems, None
+        wrong = {str(problem["loc"][0]): problem["msg"] for problem in error.errors()}
+        for column, why in wrong.items():
+            add("bad_cell", f"{column}: {why}", {column: ""} if column in OPTIONAL else None)
+        if not set(wrong) <= OPTIONAL:
+            return problems, None
+        recording = recording_of(line | dict.fromkeys(wrong, ""))
     if name in seen:
         add("duplicate_id", f"line {seen[name]} has the same recording_id")
     seen.setdefault(name, number)
@@ -219,12 +224,12 @@ def _cells(line: dict[str, str], number: int, seen: dict[str, int]) -> tuple[lis
                 change = {column: value.strip().lower()}
             elif column == "sex" and value.strip().lower() in SEX_LETTERS:
                 change = {column: SEX_LETTERS[value.strip().lower()]}
-            elif column in ("sex", "asymptomatic", "covid_evidence"):
+            elif column in ("sex", "asymptomatic", "covid_evidence") or not said(value):
                 change = {column: ""}
             add(
                 "unknown_code", f"{column} is {value!r}, not one of {', '.join(sorted(words - {''}))}", change
             )
-    age = line.get("age", "")
+    age = said(line.get("age"))
     if age:
         try:
             years = float(age)

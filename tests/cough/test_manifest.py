@@ -59,7 +59,8 @@ def test_a_folder_of_audio_is_a_manifest_without_labels(tmp_path: Path) -> None:
         ("recording_id\na\n", "manifest_invalid"),
         ("recording_id,path\na,b,c\n", "manifest_invalid"),
         ("recording_id,path,duration_s\na,b,long\n", "manifest_invalid"),
-        ("recording_id,path,duration_s\na,b,nan\n", "manifest_invalid"),
+        ("recording_id,path,duration_s\na,b,inf\n", "manifest_invalid"),
+        ("recording_id,path,duration_s\na,b,-1\n", "manifest_invalid"),
         ("recording_id,path,path\na,b,c\n", "manifest_invalid"),
     ],
 )
@@ -69,6 +70,11 @@ def test_bad_csv_is_a_clear_error(tmp_path: Path, text: str, code: str) -> None:
     with pytest.raises(errors.ManifestError) as caught:
         list(Manifest.open(file).rows())
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("word", ["", " ", "NA", "nan", "unknown"])
+def test_a_length_that_nobody_told_may_be_said_in_words(word: str) -> None:
+    assert recording_of({"recording_id": "a", "path": "b", "duration_s": word}).duration_s is None
 
 
 @pytest.mark.parametrize("twice", [False, True])

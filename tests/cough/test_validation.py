@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import soundfile
 
 from cough import errors
+from cough.audio import decode
 from cough.bundle import Bundle
 from cough.manifest import Manifest
 from cough.validation import validate, write_fixed
@@ -107,3 +109,29 @@ def test_silence_is_no_copy_of_silence(tmp_path: Path, bundle: Bundle) -> None:
         soundfile.write(tmp_path / f"{name}.wav", np.zeros(RATE_HZ, np.float32), RATE_HZ)
     (tmp_path / "recordings.csv").write_text("recording_id,path,group_id\na,a.wav,1\nb,b.wav,2\n")
     assert validate(Manifest.open(tmp_path), bundle=bundle) == []
+
+
+def test_no_recording_is_left_out_for_what_nobody_need_say_of_it(tmp_path: Path, bundle: Bundle) -> None:
+    soundfile.write(tmp_path / "a.wav", sound(1), RATE_HZ)
+    sha256 = hashlib.sha256(decode(tmp_path / "a.wav").samples.tobytes()).hexdigest().upper()
+    header = ["recording_id", "path", "duration_s", "pcm_sha256", "age", "covid_status", "fold"]
+    lines = [
+        ["a", "a.wav", "NA", sha256, "NA", "", ""],
+        ["b", "a.wav", "long", "", "nan", "positive", ""],
+        ["c", "a.wav", "-1", "n/a", "unknown", "n/a", "NA"],
+        ["d", "gone.wav", "long", "", "", "", ""],
+    ]
+    with open(tmp_path / "recordings.csv", "w", newline="") as file:
+        csv.writer(file).writerows([header, *lines])
+    manifest = Manifest.open(tmp_path)
+    problems = [p for p in validate(manifest, bundle=bundle) if p.code != "duplicate_audio"]
+    assert [(p.recording_id, p.code, p.change) for p in problems] == [
+        ("b", "bad_cell", {"duration_s": ""}),
+        ("c", "bad_cell", {"duration_s": ""}),
+        ("c", "unknown_code", {"covid_status": ""}),
+        ("c", "unknown_code", {"fold": ""}),
+        ("d", "bad_cell", {"duration_s": ""}),
+        ("d", "missing_file", None),
+    ]
+    assert write_fixed(manifest, problems, tmp_path / "fixed.csv") == (2, 1)
+    assert [row.recording.recording_id for row in Manifest.open(tmp_path / "fixed.csv").rows()] == list("abc")
