@@ -47,7 +47,8 @@ def intervals(
 
     Parameters
     ----------
-    shares : of figures that are shares of rows, (n,) of 0 and 1, among which: see ``unanimous``
+    shares : of figures that are shares of rows, (n,) of 0 and 1, among which; of areas under curves, the
+        ``rarer_class``: see ``unanimous``
     """
     values = figures(np.arange(len(subjects)))
     nothing = dict.fromkeys(("value", "low", "high"), float("nan"))
@@ -78,6 +79,27 @@ def unanimous(low: float, high: float, *, n: int) -> tuple[float, float]:
     Wilson's interval for so many trials.
     """
     return (low, high) if low < high or low not in (0.0, 1.0) else wilson(low, n)
+
+
+def rarer_class(y: Float, subjects: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """(n,) the rows of the class with fewer subjects: where all pairs are in order, so many have agreed."""
+    people = [len(set(subjects[y == k])) for k in (0, 1)]
+    return np.asarray(y == int(people[1] < people[0]))
+
+
+def difference(this: Figure, other: Figure, resampled: Figure) -> Figure:
+    """``this`` less ``other``, no surer than they are where one of them is unanimous.
+
+    By the square-and-add rule for independent figures (Newcombe 1998, "Interval estimation for the
+    difference between independent proportions", method 10), which is wide for two scores of the same rows.
+    """
+    if not {this["value"], other["value"]} & {0.0, 1.0}:
+        return resampled
+    value = this["value"] - other["value"]
+    below = np.hypot(this["value"] - this["low"], other["high"] - other["value"])
+    above = np.hypot(this["high"] - this["value"], other["value"] - other["low"])
+    low, high = min(resampled["low"], value - below), max(resampled["high"], value + above)
+    return {"value": value, "low": float(low), "high": float(high)}
 
 
 def share(of: npt.NDArray[Any], among: npt.NDArray[Any]) -> float:
@@ -127,6 +149,19 @@ def auroc_interval(y: Float, s: Float, subjects: npt.NDArray[Any]) -> Figure | N
     return found
 
 
+def set_against(y: Float, this: Float, other: Float, subjects: npt.NDArray[Any]) -> dict[str, Figure]:
+    """The AUROC of two scores of the same rows, and ``this_minus_other``."""
+
+    def figures(rows: npt.NDArray[np.int64]) -> dict[str, float]:
+        one, two = auroc(y[rows], this[rows]), auroc(y[rows], other[rows])
+        return {"this": one, "other": two, "this_minus_other": one - two}
+
+    shares = dict.fromkeys(("this", "other"), rarer_class(y, subjects))
+    found = intervals(figures, subjects, shares=shares)
+    less = difference(found["this"], found["other"], found["this_minus_other"])
+    return {**found, "this_minus_other": less}
+
+
 def compare(y: Float, this: Float, other: Float, who: npt.NDArray[Any]) -> dict[str, Any]:
     """Two scores of the same rows, where both have one; only ``n`` where those are too few to judge."""
     both = np.isfinite(this) & np.isfinite(other)
@@ -138,8 +173,6 @@ def compare(y: Float, this: Float, other: Float, who: npt.NDArray[Any]) -> dict[
     return {
         "n": n,
         "judged": True,
-        "this": interval(lambda r: auroc(yy[r], pp[r]), ww),
-        "other": interval(lambda r: auroc(yy[r], ss[r]), ww),
-        "this_minus_other": interval(lambda r: auroc(yy[r], pp[r]) - auroc(yy[r], ss[r]), ww),
+        **set_against(yy, pp, ss, ww),
         "p_delong": delong(yy, pp, ss)[1] if alone else None,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,7 +23,7 @@ from cough.evaluation.metrics import (
     specificity_at_sensitivity,
     threshold_for_sensitivity,
 )
-from cough.evaluation.resampling import Figure, enough, intervals, share
+from cough.evaluation.resampling import Figure, enough, intervals, rarer_class, share
 
 Float: TypeAlias = npt.NDArray[np.float64]
 
@@ -45,8 +46,10 @@ def sound(y: Float, p: Float, rows: pd.DataFrame, name: str, who: npt.NDArray[An
     said = rows[f"said_{name}"].to_numpy(float)
     answered = np.isfinite(said)
     shares: dict[str, npt.NDArray[Any]] = {"answered": np.ones(len(y)), "accuracy_of_answers": answered}
+    shares |= dict.fromkeys(("auroc", "auprc"), rarer_class(y, who))
+    shares |= {f"accuracy {k}": _surest(p, k) for k in SHARES}
     for kind, k in (("sensitivity", 1), ("specificity", 0)):
-        shares |= {f"{kind} {at}": y == k for at in ("at_one_half", "at_90_sensitivity")}
+        shares |= {f"{kind} {at}": y == k for at in ("at_one_half", "at_90_sensitivity", *THRESHOLDS)}
         shares[f"{kind} of_answers"] = answered & (y == k)
     found = intervals(lambda r: _figures(y[r], p[r], said[r]), who, shares=shares)
     point: dict[str, dict[str, Figure | None]] = {
@@ -57,6 +60,7 @@ def sound(y: Float, p: Float, rows: pd.DataFrame, name: str, who: npt.NDArray[An
         if not enough(who[answered & (y == k)]):
             point["of_answers"][kind] = None
     at_90 = threshold_for_sensitivity(y, p, target=WHO_TRIAGE["sensitivity"])
+    base_rate = float(y.mean())
     return {
         **{key: found[key] for key in ("auroc", "auprc", "brier", "brier_of_base_rate")},
         "expected_calibration_error": found["expected_calibration_error"],
@@ -72,17 +76,63 @@ def sound(y: Float, p: Float, rows: pd.DataFrame, name: str, who: npt.NDArray[An
         "answered": found["answered"],
         "accuracy_of_answers": found["accuracy_of_answers"] if enough(who[answered]) else None,
         "abstaining": [{"answered": k, "accuracy": found[f"accuracy {k}"]} for k in SHARES],
-        "predictive_values": [
-            {"prevalence": q, "ppv": found[f"ppv {q}"], "npv": found[f"npv {q}"]} for q in PREVALENCES
-        ],
+        "predictive_values": [{"prevalence": q, **_values_at(found, prevalence=q)} for q in PREVALENCES],
         "net_benefit": [
-            {"threshold": t, "audio": found[f"audio {t}"], "everybody": found[f"everybody {t}"]}
+            {
+                "threshold": t,
+                "audio": _benefit_at(found, base_rate, threshold=t),
+                "everybody": found[f"everybody {t}"],
+            }
             for t in THRESHOLDS
         ],
         "curve": roc(y, p),
         "precision_recall": precision_recall(y, p),
-        "base_rate": float(y.mean()),
+        "base_rate": base_rate,
     }
+
+
+def _values_at(found: dict[str, Figure], *, prevalence: float) -> dict[str, Figure]:
+    """``ppv`` and ``npv`` at 90 % sensitivity."""
+    rates = found["sensitivity at_90_sensitivity"], found["specificity at_90_sensitivity"]
+
+    def value(kind: int) -> Callable[[float, float], float]:
+        return lambda sens, spec: predictive_values(
+            sensitivity=sens, specificity=spec, prevalence=prevalence
+        )[kind]
+
+    return {
+        name: _no_surer(found[f"{name} {prevalence}"], value(kind), *rates)
+        for kind, name in enumerate(("ppv", "npv"))
+    }
+
+
+def _benefit_at(found: dict[str, Figure], base_rate: float, *, threshold: float) -> Figure:
+    """Net benefit of the calls from a probability on."""
+    odds = threshold / (1 - threshold)
+    return _no_surer(
+        found[f"audio {threshold}"],
+        lambda sens, spec: base_rate * sens - (1 - base_rate) * (1 - spec) * odds,
+        found[f"sensitivity {threshold}"],
+        found[f"specificity {threshold}"],
+    )
+
+
+def _no_surer(figure: Figure, of: Callable[[float, float], float], sens: Figure, spec: Figure) -> Figure:
+    """A figure that grows with sensitivity and specificity, no surer than either of them leaves it.
+
+    Resampling finds no one who differs where all agree, but the intervals of the rates know that one may
+    (``resampling.unanimous``).
+    """
+    low, high = (
+        (figure[end], of(sens[end], spec["value"]), of(sens["value"], spec[end])) for end in ("low", "high")
+    )
+    return {"value": figure["value"], "low": float(np.nanmin(low)), "high": float(np.nanmax(high))}
+
+
+def _surest(p: Float, part: float) -> npt.NDArray[np.bool_]:
+    """(n,) whether a probability is among that share of those farthest from one half, ties with them."""
+    sure = np.maximum(p, 1 - p)
+    return np.asarray(sure >= np.sort(sure)[len(p) - max(1, round(part * len(p)))])
 
 
 def _figures(y: Float, p: Float, said: Float) -> dict[str, float]:
@@ -113,13 +163,14 @@ def _figures(y: Float, p: Float, said: Float) -> dict[str, float]:
     out["accuracy_of_answers"] = share(said == y, answered)
     out["sensitivity of_answers"] = share((said == y) & (y == 1), answered & (y == 1))
     out["specificity of_answers"] = share((said == y) & (y == 0), answered & (y == 0))
-    sure, right = np.maximum(p, 1 - p), (p >= 0.5) == (y == 1)
-    ranked = np.sort(sure)
+    right = (p >= 0.5) == (y == 1)
     for k in SHARES:
-        out[f"accuracy {k}"] = float(right[sure >= ranked[len(p) - max(1, round(k * len(p)))]].mean())
+        out[f"accuracy {k}"] = float(right[_surest(p, k)].mean())
     for q in PREVALENCES:
         out[f"ppv {q}"], out[f"npv {q}"] = predictive_values(sensitivity=sens, specificity=spec, prevalence=q)
     for t in THRESHOLDS:
+        out[f"sensitivity {t}"] = sensitivity(y, p, threshold=t)
+        out[f"specificity {t}"] = specificity(y, p, threshold=t)
         out[f"audio {t}"] = net_benefit(y, p, threshold=t)
         out[f"everybody {t}"] = net_benefit(y, np.ones(len(y)), threshold=t)
     return out

@@ -19,7 +19,7 @@ from cough import errors
 from cough.evaluation import matching
 from cough.evaluation.comparators import Comparator, comparators, matchable, subject_folds
 from cough.evaluation.leaks import Known, leaks, looked_for, met, straddling, subjects_of
-from cough.evaluation.metrics import auprc, auroc, expected_calibration_error, holm, precision_recall
+from cough.evaluation.metrics import auprc, expected_calibration_error, holm, precision_recall
 from cough.evaluation.parts import splits, subgroups
 from cough.evaluation.people import NOBODY, clusters
 from cough.evaluation.resampling import (
@@ -29,7 +29,9 @@ from cough.evaluation.resampling import (
     auroc_interval,
     compare,
     intervals,
+    rarer_class,
     rates,
+    set_against,
 )
 from cough.evaluation.shortcuts import shortcuts
 from cough.evaluation.sound import roc, sound
@@ -155,6 +157,7 @@ def _gate(frame: pd.DataFrame, other: pd.DataFrame | None, trained_on: Known | N
                 "expected_calibration_error": expected_calibration_error(y[r], s[r]),
             },
             who,
+            shares={"auprc": rarer_class(y, who)},
         )
         folds = subject_folds(y, who, seed=SEED)
         found = list(comparators(rows, y, folds, seed=SEED, names=BESIDE_GATE))
@@ -334,11 +337,8 @@ def _beside(y: Float, p: Float, who: npt.NDArray[Any], found: list[Comparator]) 
 
 
 def _gap(y: Float, p: Float, s: Float, who: npt.NDArray[Any]) -> dict[str, Any]:
-    def figures(r: npt.NDArray[np.int64]) -> dict[str, float]:
-        this = auroc(y[r], s[r])
-        return {"auroc": this, "audio_minus_this": auroc(y[r], p[r]) - this}
-
-    return {**intervals(figures, who), "curve": roc(y, s)}
+    found = set_against(y, p, s, who)
+    return {"auroc": found["other"], "audio_minus_this": found["this_minus_other"], "curve": roc(y, s)}
 
 
 def _increments(y: Float, p: Float, who: npt.NDArray[Any], found: list[Comparator]) -> list[dict[str, float]]:
