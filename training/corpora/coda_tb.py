@@ -2,12 +2,15 @@
 
 ``CODA_TB_Clinical_Meta_Info.csv`` (participant ... tb_status), ``CODA_TB_Solicited_Meta_Info.csv``
 and, where there, ``CODA_TB_Longitudnal_Meta_Info.csv`` (participant, filename,
-sound_prediction_score), ``CODA_TB_additional_variables_train.csv``; WAV files anywhere below.
+sound_prediction_score), ``CODA_TB_additional_variables_train.csv``; WAV files anywhere below, each named
+after the millisecond of its recording.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cough.words import said
@@ -20,6 +23,8 @@ CLIPS = {
     "solicited": "CODA_TB_Solicited_Meta_Info.csv",
     "longitudinal": "CODA_TB_Longitudnal_Meta_Info.csv",
 }
+_MILLISECONDS = re.compile(r"^(\d{13})-recording")
+"""Begins a file's name: since 1970."""
 _TAKEN = frozenset({"participant", "sex", "age", "tb_status", "filename", "Country"})
 
 
@@ -51,8 +56,15 @@ def rows(root: Path) -> Iterator[Item]:
                 extra={
                     "tb_status": STATUS.get(said(about.get("tb_status")), ""),
                     "tb_evidence": "microbiological" if said(about.get("tb_status")) else "",
+                    "date": _date(path.stem),
                     "country": said(about.get("Country")),
                     **age_band(about.get("age")),
                     **{name: said(value) for name, value in (about | row).items() if name not in _TAKEN},
                 },
             )
+
+
+def _date(stem: str) -> str:
+    """Date and time (UTC) that a file's name tells, as ISO 8601; empty where it tells none."""
+    found = _MILLISECONDS.match(stem)
+    return datetime.fromtimestamp(int(found[1]) / 1000, UTC).isoformat(timespec="seconds") if found else ""

@@ -78,7 +78,8 @@ class Dataset(_Facts):
     labels: str
     """Where the labels come from and what they are worth."""
     evaluate: str | None = None
-    """Options of ``cough evaluate`` that count words which are no class of a condition."""
+    """Options of ``cough evaluate``: words that count though they are no class of a condition, which rows to
+    judge by, columns to set beside the sound."""
     traps: tuple[str, ...]
     """What has misled others."""
     checked: str

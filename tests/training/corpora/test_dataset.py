@@ -14,9 +14,12 @@ from pathlib import Path
 import pytest
 
 from cough import errors
-from cough.evaluation.choices import LabelColumn
+from cough.evaluation.choices import Beside, LabelColumn, Where
+from cough.manifest import Manifest
 from tests.cough.test_cli import run
+from tests.training.corpora.layouts import LAYOUTS
 from training.corpora import dataset
+from training.corpora.form import prepare
 from training.stages import PROJECT
 
 NAMES = (
@@ -84,15 +87,25 @@ def test_list_and_info() -> None:
 
 def test_words_that_are_no_class_come_with_the_option_that_counts_them() -> None:
     told = {name: facts.evaluate for name, facts in dataset.datasets().items() if facts.evaluate}
-    assert set(told) == {"coswara", "coughvid"}
+    assert set(told) == {"coswara", "coughvid", "covid19_cough"}
     for name, options in told.items():
         assert f"evaluate  {options}" in run("data", "info", name).stdout.splitlines()
-        option, text = shlex.split(options)
+    for name in ("coswara", "coughvid"):
+        option, text = shlex.split(told[name])
         label = LabelColumn.parse(text)
         assert (option, label.condition, label.column) == ("--label", "covid19", "covid_status")
         words = {word for kind in label.classes for word in kind.split("|")}
         assert {"negative", "positive"} < words
         assert words <= set(importlib.import_module(f"training.corpora.{name}").STATUS.values())
+
+
+def test_what_follows_the_label_comes_with_the_option_that_sets_it_beside_the_sound(tmp_path: Path) -> None:
+    options = shlex.split(dataset.dataset("covid19_cough").evaluate or "")
+    assert options[::2] == ["--where", "--beside"]
+    prepare("covid19_cough", LAYOUTS["covid19_cough"][1](tmp_path / "raw"), tmp_path / "out")
+    columns = Manifest.open(tmp_path / "out").header()
+    assert Where.parse(options[1], columns).word == "call-center"
+    assert set(Beside.parse(options[3]).columns) <= set(columns)
 
 
 def test_without_the_training_package_it_says_how_to_get_it(tmp_path: Path) -> None:
