@@ -99,7 +99,7 @@ class Waveform:
 
         Raises
         ------
-        EmptyInput, NonFiniteSamples, UnsupportedRate
+        EmptyInput, NonFiniteSamples, TooManyChannels, UnsupportedRate
         ValueError : more than two dimensions
         """
         array = np.asarray(samples)
@@ -110,6 +110,7 @@ class Waveform:
         channels = 1 if array.ndim == 1 else array.shape[1]
         if not array.size:
             raise errors.EmptyInput("There are no samples.")
+        _check_channels(channels, limits)
         mixer = Mixer(rate_hz, channels)
         mono = np.concatenate([mixer.push(array.reshape(len(array), channels).T), mixer.flush()])
         if not len(mono):
@@ -237,8 +238,10 @@ def _open(source: AudioSource, limits: DecodeLimits) -> tuple[BinaryIO, int]:
         return _open_path(source)
     if isinstance(source, bytes | bytearray | memoryview):
         data = bytes(source)
-    else:
+    elif hasattr(source, "read"):
         data = _read_at_most(source, limits.max_bytes + 1)
+    else:
+        raise TypeError(f"a recording is a path, bytes or a binary file, not {type(source).__name__}")
     if not data:
         raise errors.EmptyInput("The recording holds no bytes.")
     return io.BytesIO(data), len(data)

@@ -152,8 +152,9 @@ class MediatorSpec(_Spec):
     chosen: str
     """On which recordings."""
     calibrated_with: dict[str, Sha256] = {}
-    """sha256 of the models whose scores these numbers are of, by file: gate, encoder and voters. Where one of
-    them is another, or gone, the condition abstains. Empty: nobody wrote it down, and nothing is checked."""
+    """sha256 of the models whose scores these numbers are of, by file: gate, encoder and voters, and of the
+    gate's settings (``cough.diagnosis.models_of``). Where one of them is another, or gone, the condition
+    abstains. Empty: nobody wrote it down, and nothing is checked."""
     coverage_by_band: dict[str, tuple[int, float]] = {}
     """Test recordings, and the share whose set held the truth, by bandwidth."""
 

@@ -5,7 +5,9 @@ A new condition is one more ``ConditionSpec`` and its ONNX files in the bundle: 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnxruntime as ort
@@ -19,6 +21,9 @@ from cough.mediator import ConditionAnswer, Float64, decide, geometric_mean
 from cough.quality import QualityReport
 from cough.symptoms import SymptomAnswers
 from cough.symptoms import answer as answer_symptoms
+
+WHICH_COUGHS = ("hop_s", "score_frames", "threshold", "exit_threshold", "min_event_s", "merge_gap_s")
+"""Of the gate's settings those that decide which coughs it gives, and so what voters hear."""
 
 
 class Voter:
@@ -71,10 +76,19 @@ class Voter:
         return out
 
 
-def _models(bundle: BundleSpec, condition: ConditionSpec) -> dict[str, str]:
-    """All that an answer to the condition comes from, with its sha256."""
-    heard_by = (bundle.gate.file, bundle.encoder.file, *(voter.file for voter in condition.voters))
-    return {name: bundle.files[name] for name in heard_by}
+def models_of(bundle: BundleSpec, voters: Mapping[str, str]) -> dict[str, str]:
+    """All that scores come from, with its sha256: gate, encoder, which coughs the gate gives, and voters.
+
+    Parameters
+    ----------
+    voters : sha256 by file
+    """
+    settings = json.dumps({name: getattr(bundle.gate, name) for name in WHICH_COUGHS}, sort_keys=True)
+    return {
+        **{name: bundle.files[name] for name in (bundle.gate.file, bundle.encoder.file)},
+        "gate settings": hashlib.sha256(settings.encode()).hexdigest(),
+        **voters,
+    }
 
 
 class Diagnosis:
@@ -93,7 +107,9 @@ class Diagnosis:
         self._changed = {
             spec.name
             for spec in bundle.spec.conditions
-            if spec.mediator.calibrated_with and spec.mediator.calibrated_with != _models(bundle.spec, spec)
+            if spec.mediator.calibrated_with
+            and spec.mediator.calibrated_with
+            != models_of(bundle.spec, {v.file: bundle.spec.files[v.file] for v in spec.voters})
         }
 
     def answer(

@@ -40,12 +40,18 @@ class Encoder:
         Returns
         -------
         (n_events, embedding_size) float32, rows of unit length
+
+        Raises
+        ------
+        BundleIncompatible : the graph gives something that is no number
         """
         rows = [self._run(cut_window(samples, event, self.window)) for event in events]
         return np.stack(rows) if rows else np.zeros((0, self.spec.embedding_size), np.float32)
 
     def _run(self, window: Float32) -> Float32:
         row: Float32 = self._session.run(None, {self._input: window[None]})[0][0]
+        if not np.isfinite(row).all():
+            raise errors.BundleIncompatible(f"{self.spec.file} gives something that is no number.")
         return row
 
     def _check_shape(self) -> None:

@@ -140,7 +140,11 @@ class Screener:
         Raises
         ------
         InputError : the recording cannot be decoded; see ``cough.errors``
+        BundleIncompatible : a model gives something that is no number
+        ValueError : prevalence is not between 0 and 1
         """
+        if prevalence is not None and not 0 < prevalence < 1:
+            raise ValueError("prevalence must be between 0 and 1")
         clock = _Clock()
         waveform = source if isinstance(source, Waveform) else decode(source, limits=self.limits)
         clock.lap("decode")
@@ -187,9 +191,12 @@ class Screener:
 
         Raises
         ------
-        InputError : a recording cannot be decoded
-        ValueError : no recordings
+        InputError, BundleIncompatible : as ``screen``
+        ValueError : no recordings, or prevalence is not between 0 and 1
+        TypeError : one path or recording, not several
         """
+        if isinstance(sources, str | bytes):
+            raise TypeError("screen_person takes several recordings, as a list")
         results = [self.screen(source, symptoms=symptoms, prevalence=prevalence) for source in sources]
         return combine(self.bundle.spec.conditions, results)
 

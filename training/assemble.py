@@ -97,7 +97,11 @@ def assemble(
         window_s=config.encoder.window_s,
         embedding_size=config.encoder.embedding_size,
     )
-    contents = {"gate.onnx": gate_onnx, "encoder.onnx": encoder_onnx, HEARD: _heard_by(parts)}
+    contents = {"gate.onnx": gate_onnx, "encoder.onnx": encoder_onnx}
+    # Half a list would say of the other half that nobody heard it.
+    lists_all = all(read_heard(bundle) is not None for bundle in _kept_from(parts))
+    if lists_all:
+        contents[HEARD] = _heard_by(parts)
     record = TrainingRecord(
         code_version=code,
         config=config.model_dump(mode="json"),
@@ -109,7 +113,7 @@ def assemble(
         if parts.teacher.sha256
         else "none",
         teacher_sha256=parts.teacher.sha256,
-        heard=HEARD,
+        heard=HEARD if lists_all else "",
         kept=_kept(parts),
     )
     metrics: dict[str, Any] = {
@@ -211,7 +215,7 @@ def calibrated_gate(
         threshold=held.threshold,
         exit_threshold=round(EXIT_RATIO * held.threshold, 4),
         min_event_s=2 * GATE_HOP_S,
-        merge_gap_s=2 * GATE_HOP_S,
+        merge_gap_s=max(2, config.gate.score_frames - 2) * GATE_HOP_S,
         threshold_chosen=held.threshold_chosen,
         calibration=held.calibration,
     )
@@ -222,10 +226,12 @@ def calibrated_gate(
 
 def _heard_by(parts: Parts) -> bytes:
     """The list of what gate and encoder were trained on; the lists of bundles they were kept from with it."""
-    heard = fingerprints(parts.corpus, parts.training)
-    for bundle in (parts.gate, parts.encoder_from):
-        heard |= (read_heard(bundle) if isinstance(bundle, Bundle) else None) or frozenset()
-    return write_heard(heard)
+    kept = [read_heard(bundle) or frozenset() for bundle in _kept_from(parts)]
+    return write_heard(fingerprints(parts.corpus, parts.training).union(*kept))
+
+
+def _kept_from(parts: Parts) -> list[Bundle]:
+    return [bundle for bundle in (parts.gate, parts.encoder_from) if isinstance(bundle, Bundle)]
 
 
 def fingerprints(corpus: Corpus, rows: np.ndarray) -> frozenset[str]:

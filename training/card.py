@@ -26,7 +26,7 @@ from training.benchmark import RESULTS
 from training.card_page import as_markdown
 from training.gate_table import interval, number
 from training.honest_table import REPORT
-from training.stages import code_version, save_bundle
+from training.stages import check_replaceable, code_version, save_bundle
 
 NOTICE = "Research software: its answer is not a diagnosis and tells nobody that they are ill or well."
 INTENDED = (
@@ -350,14 +350,23 @@ def write_card(
 
 
 def write_bundle(bundle: Bundle, out: Path) -> None:
-    """The bundle's folder with its card, put in place only when whole and verified."""
-    partial = out.with_name(f".{out.name}.partial{os.getpid()}")
+    """The bundle's folder with its card, put in place only when whole and verified.
+
+    Raises
+    ------
+    OutputUnwritable : as ``check_replaceable``
+    """
+    out = out.resolve()  # through a link, not over it
+    check_replaceable(out)
+    partial, old = (out.with_name(f".{out.name}.{kind}{os.getpid()}") for kind in ("partial", "old"))
     shutil.rmtree(partial, ignore_errors=True)
     save_bundle(bundle, partial)
     write_card(partial)
+    # Killed between the two, the old one is still there, under another name.
     if out.exists():
-        shutil.rmtree(out)
+        out.replace(old)
     partial.replace(out)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def main() -> None:

@@ -66,6 +66,8 @@ def _why(facts: dict[str, Any], name: str) -> str:
     margin = facts["margins_over_levels_95"].get(name)
     if margin is None:
         return ""
+    if margin[0] > 0:
+        return ", for want of test recordings that bear its evidence out (see what decides, below)"
     return (
         ", because what its voters hear in the cough was not shown to tell more than how loud, long and "
         f"bright the recording is (AUROC minus that of levels, out of fold: {margin[0]} to {margin[1]}, 95 %)"

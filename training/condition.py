@@ -41,7 +41,9 @@ def main() -> None:
         manifest = Manifest.open(arguments.manifest)
         old = next((c for c in bundle.spec.conditions if c.name == config.name), None)
         data = collect(manifest, config, bundle)
-        condition = train_condition(config, data, bundle, symptoms=old.symptoms if old else None)
+        # What symptoms tell is of the classes that they were judged for.
+        symptoms = old.symptoms if old and old.classes == config.classes else None
+        condition = train_condition(config, data, bundle, symptoms=symptoms)
         condition.figures["provenance"] = {
             "code_version": code_version(),
             "manifest_sha256": manifest.sha256(),

@@ -39,7 +39,8 @@ class GateConfig(_Section):
     epochs: Count = 20
     clips_per_epoch: Count = 6400
     batch_size: Count = 32
-    crop_s: Positive = 3.0
+    crop_s: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 3.0
+    """A second is the least: the teacher's windows are as long."""
     learning_rate: Positive = 3e-3
     weight_decay: Weight = 1e-3
     frame_loss: Weight = 0.5
@@ -157,7 +158,8 @@ class TrainingConfig(_Section):
     seed: Annotated[int, Field(ge=0)] = 20201
     threads: Count = 2
     train_folds: Annotated[tuple[int, ...], Field(min_length=1)] = (1, 2, 3, 4)
-    test_fold: int = 5
+    test_fold: Literal[5] = 5
+    """Every table and test of the project is of this fold."""
     licences: Literal["open", "all"] = "all"
     """``open`` leaves out the non-commercial sources; ``all`` takes every licensed one."""
     tracker: Literal["jsonl", "mlflow"] = "jsonl"

@@ -4,11 +4,12 @@ Of the folds other than ``test_fold`` the last is kept: what ships learns from t
 there by models that had each of them left out in turn, and the kept fold, of whose classes nothing was
 learnt, gives the conformal quantiles (split conformal, Papadopoulos et al. 2002). Its sounds, without their
 classes, may be among those the encoder learnt from (in the shipped bundle they are), so that its scores are
-not wholly exchangeable with those of a new person; the test fold's are not among them, and it gives the
-evidence: whether the sets hold the truth as often there is measured. The condition may answer only if, out of
-fold, the lower end of the 95 % group-bootstrap interval of (AUROC - that of six level statistics) is above 0
-and the test fold does not contradict it. Without subjects in the manifest every recording is its own group,
-and intervals are too narrow where one person stands behind several.
+not wholly exchangeable with those of a new person. The test fold gives the evidence: whether the sets hold
+the truth as often there is measured. The condition may answer only if, out of fold, the lower end of the 95 %
+group-bootstrap interval of (AUROC - that of six level statistics) is above 0, with enough people of every
+class, the test fold does not contradict it, and gate and encoder learnt from none of its recordings. Without
+subjects in the manifest every recording is its own group, and intervals are too narrow where one person
+stands behind several.
 """
 
 from __future__ import annotations
@@ -33,9 +34,10 @@ from sklearn.preprocessing import StandardScaler
 
 from cough import errors
 from cough.bundle import Bundle, ConditionSpec, MediatorSpec, VoterSpec, in_a_line
+from cough.diagnosis import models_of
 from cough.evaluation.resampling import MIN_A_CLASS
 from cough.heard import read_heard, write_heard
-from cough.mediator import pool
+from cough.mediator import mean_log, pool
 from cough.symptoms import SymptomSpec
 from training.evidence import Judged, evidence_of, inside_sets, margin_over_levels, ranked, sets_of
 from training.recordings import WINDOW, ConditionConfig, Recordings, check_apart
@@ -153,17 +155,16 @@ def train_condition(
         contents[file] = shipped.export(slope, shifts)
         voters.append((kind, file))
 
-    slope, shifts = calibrate(_mean_log(inside_learn), learn.labels)
+    slope, shifts = calibrate(mean_log(list(inside_learn.values())), learn.labels)
     draft = MediatorSpec(
         slope=slope,
         shifts=tuple(shifts.tolist()),
         conformal_coverage=config.coverage,
         conformal_quantiles=(1.0,) * n,
         chosen="",
-        calibrated_with={
-            **{file: bundle.spec.files[file] for file in (bundle.spec.gate.file, encoder_file)},
-            **{file: hashlib.sha256(content).hexdigest() for file, content in contents.items()},
-        },
+        calibrated_with=models_of(
+            bundle.spec, {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()}
+        ),
     )
     levels = _choose_level_model(learn, n, config.seed)
     out_of_fold = Judged(
@@ -174,7 +175,9 @@ def train_condition(
         test, seen, _pooled(draft, seen), _fit(levels, learn.levels, learn.labels, test.levels, n),
         _fit(_linear, learn.background, learn.labels, test.background, n),
     )  # fmt: skip
-    quantiles = conformal_quantiles(out_of_fold.mediator[kept], train.labels[kept], coverage=config.coverage)
+    quantiles = conformal_quantiles(
+        out_of_fold.mediator[kept], train.labels[kept], train.groups[kept], coverage=config.coverage
+    )
     inside = inside_sets(judged, quantiles)
     mediator = draft.model_copy(
         update={
@@ -196,7 +199,14 @@ def train_condition(
     evidence = evidence_of(judged, judged.mediator, config)
     margin = margin_over_levels(out_of_fold, out_of_fold.mediator)
     bands = tuple(band for band in config.bands if _is_judged(test, inside, band, config))
-    answers = margin[0] > 0 and evidence.auroc > evidence.level_only_auroc and bool(bands)
+    known = sum(one in (read_heard(bundle) or ()) for one in test.fingerprints.tolist())
+    answers = (
+        margin[0] > 0
+        and min(_people(train, n)) >= MIN_A_CLASS
+        and evidence.auroc > evidence.level_only_auroc
+        and not known
+        and bool(bands)
+    )
     spec = ConditionSpec(
         name=config.name,
         title=config.title,
@@ -218,7 +228,7 @@ def train_condition(
         base_rate=round(float((train.labels > 0).mean()), 6),
         bands=bands,
         answers=answers,
-        policy=_policy(config, bands, margin, answers=answers),
+        policy=_policy(config, bands, margin, known, answers=answers),
         evidence=evidence,
         symptoms=symptoms,
     )
@@ -240,6 +250,7 @@ def train_condition(
         "test": {
             **evidence.model_dump(mode="json"),
             **sets_of(judged, inside, quantiles, config),
+            "heard_by_gate_or_encoder": known,
         },
     }
     final = replace(judged, mediator=_pooled(mediator, seen))
@@ -275,32 +286,33 @@ def with_condition(bundle: Bundle, condition: Condition) -> Bundle:
 def _is_judged(test: Recordings, inside: np.ndarray, band: str, config: ConditionConfig) -> bool:
     """Whether the test fold has enough people of a band, and its sets hold the truth as often as stated."""
     here = test.bands == band
-    people = [len(np.unique(test.groups[here & (test.labels == c)])) for c in range(len(config.classes))]
-    if min(people) < MIN_A_CLASS:
+    if min(_people(test.pick(here), len(config.classes))) < MIN_A_CLASS:
         return False
     return bool(binom.cdf(inside[here].sum(), here.sum(), config.coverage) >= CONTRADICTED)
 
 
+def _people(data: Recordings, n_classes: int) -> list[int]:
+    """How many of each class."""
+    return [len(np.unique(data.groups[data.labels == c])) for c in range(n_classes)]
+
+
 def _policy(
-    config: ConditionConfig, bands: tuple[str, ...], margin: tuple[float, float], *, answers: bool
+    config: ConditionConfig, bands: tuple[str, ...], margin: tuple[float, float], known: int, *, answers: bool
 ) -> str:
-    unjudged = " and ".join(band for band in config.bands if band not in bands)
-    return (
-        (
-            f"Of the {unjudged} band the test fold has too little, or contradicts the sets. "
-            if unjudged
-            else ""
-        )
-        + f"Answers only {' or '.join(bands) or 'no'}-band recordings with a single class in the conformal "
-        "set that every voter names, and only if the lower 95 % group-bootstrap bound of (AUROC - level-only "
-        "AUROC), out of fold on the training folds, is above 0 and the test fold does not contradict it. "
+    sentences = []
+    if unjudged := " and ".join(band for band in config.bands if band not in bands):
+        sentences.append(f"Of the {unjudged} band the test fold has too little, or contradicts the sets.")
+    if known:
+        sentences.append(f"Gate or encoder learnt from {known} recordings of the test fold.")
+    sentences.append(
+        f"Answers only {' or '.join(f'{band}-band' for band in bands) or 'no'} recordings with a single "
+        "class in the conformal set that every voter names, and only if the lower 95 % group-bootstrap bound "
+        f"of (AUROC - level-only AUROC), out of fold on the training folds with {MIN_A_CLASS} people a class "
+        "or more, is above 0 and the test fold, unheard by gate and encoder, does not contradict it. "
         f"Measured out of fold: {margin[0]} to {margin[1]}; so it "
         f"{'answers' if answers else 'always abstains'}."
     )
-
-
-def _mean_log(votes: dict[str, np.ndarray]) -> np.ndarray:
-    return np.asarray(np.mean([np.log(np.clip(p, 1e-6, 1)) for p in votes.values()], axis=0))
+    return " ".join(sentences)
 
 
 def _pooled(spec: MediatorSpec, votes: dict[str, np.ndarray]) -> np.ndarray:

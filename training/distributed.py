@@ -20,8 +20,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from cough import errors
+
 WAIT = timedelta(hours=12)
 """How long the others wait for a stage of the first process."""
+
+
+class UnevenShares(errors.CoughError):
+    """A batch has no equal parts for so many processes."""
+
+    code = "uneven_shares"
 
 
 def size() -> int:
@@ -64,14 +72,22 @@ def share(batch: Tensor) -> Tensor:
 
     Raises
     ------
-    ValueError : n is no multiple of the number of processes
+    UnevenShares : n is no multiple of the number of processes
     """
-    n = size()
-    if n == 1:
-        return batch
-    if len(batch) % n:
-        raise ValueError(f"a batch of {len(batch)} cannot be shared by {n} processes")
-    return batch.chunk(n)[rank()]
+    check_shares(len(batch))
+    return batch if size() == 1 else batch.chunk(size())[rank()]
+
+
+def check_shares(*batch_sizes: int) -> None:
+    """Whether batches of these sizes can be shared.
+
+    Raises
+    ------
+    UnevenShares : one is no multiple of the number of processes
+    """
+    for n in batch_sizes:
+        if n % size():
+            raise UnevenShares(f"A batch of {n} cannot be shared by {size()} processes.")
 
 
 def gather(part: Tensor) -> Tensor:

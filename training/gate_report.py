@@ -22,7 +22,8 @@ from training.benchmark import RESULTS, TEST_FOLD, fold_rows, measured_by, prove
 from training.corpus import Corpus, Teacher, corpus_path
 from training.gate_figures import FIGURES, draw_all
 from training.gate_sheets import draw_worst
-from training.gate_table import as_markdown, gate_table, hear
+from training.gate_table import as_markdown, gate_table, hear, number
+from training.joined import read_teacher
 from training.stages import PROJECT
 from training.subgroups import as_markdown as subgroup_page
 from training.subgroups import subgroups
@@ -97,7 +98,7 @@ def _unheard_page(bundle: Bundle, unheard: dict[str, Any]) -> str:
 
 
 def _pair(row: dict[str, Any]) -> str:
-    return f"{row['ours']['auroc']:.3f} / {row['mn04']['auroc']:.3f}"
+    return f"{number(row['ours']['auroc'])} / {number(row['mn04']['auroc'])}"
 
 
 def main() -> None:
@@ -113,7 +114,7 @@ def main() -> None:
     corpus = Corpus.read(arguments.corpus)
     report(
         corpus,
-        Teacher.read(corpus),
+        read_teacher(corpus),
         load_bundle(arguments.bundle),
         out=arguments.out,
         worst=arguments.worst,

@@ -285,12 +285,12 @@ def _rounded(x: float) -> float | None:
 
 def as_markdown(table: dict[str, Any]) -> str:
     """The table for a page: pooled, cough sources, other sources, events; the worst on top."""
-    pooled = table["pooled"]
+    pooled, theirs = table["pooled"], table["mn04_threshold"]
     lines = [
         f"{pooled['coughs']} cough clips against {pooled['others']} others, from {table['groups']} groups "
         f"(people or originals). Ours at the threshold {table['threshold']:.4g}; mn04 at "
-        f"{table['mn04_threshold']:.3g}, where it finds as many of these coughs. Intervals are 95 %, by "
-        f"groups. Cells below the first table: ours / mn04.",
+        f"{'-' if theirs is None else f'{theirs:.3g}'}, where it finds as many of these coughs. Intervals "
+        f"are 95 %, by groups. Cells below the first table: ours / mn04.",
         "",
         "| pooled | ours | mn04 | ours minus mn04 |",
         "|---|---|---|---|",

@@ -75,6 +75,8 @@ def blocks(facts: dict[str, Any], *, heading: str) -> Iterator[str]:
 def _cell(row: dict[str, Any], figure: str, *, scorer: str) -> str:
     if figure == "margin_over_levels":
         return "-" if scorer == "levels" else _range(row["margin_over_levels_95"])
+    if row[figure] is None:  # no pair alike in levels, or a class without one
+        return "too few"
     return f"{row[figure]:.3f} ({_range(row[f'{figure}_95'])})"
 
 

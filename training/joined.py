@@ -110,7 +110,9 @@ def _read(root: Path) -> Corpus:
         raise errors.LayoutUnknown(
             f"There is no recordings.csv in {root}; cough data prepare makes one."
         ) from error
-    except (KeyError, ValueError) as error:
+    except OSError as error:
+        raise errors.LayoutUnknown(f"{root} cannot be read as a folder: {error.strerror}.") from error
+    except (KeyError, TypeError, ValueError) as error:
         raise errors.LayoutUnknown(
             f"recordings.csv in {root} is not of a prepared corpus: {error}"
         ) from error

@@ -7,9 +7,7 @@ other. Under ``torchrun`` and on a GPU they are trained one after the other.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ from training.joined import read_corpora, read_teacher
 from training.loso import room_rows, synthetic_sounds
 from training.networks import GateNetwork
 from training.parts import usable
-from training.stages import load_weights, run_stage, save_weights
+from training.stages import load_weights, run_all, run_stage, save_weights
 from training.waves import read_waves
 
 
@@ -84,8 +82,7 @@ def train_members(jobs: Sequence[MemberJob | DistilledJob], *, processes: int) -
     """Folders of the members' weights, in the order of the jobs; what is there already is not made anew."""
     if processes == 1:
         return [job.run() for job in jobs]
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        return [begun.result() for begun in [pool.submit(job.run) for job in jobs]]
+    return run_all(jobs, processes=processes)
 
 
 def read_members(folders: Sequence[Path], jobs: Sequence[MemberJob]) -> list[GateNetwork]:

@@ -92,10 +92,14 @@ def deal(corpus: Corpus, config: TrainingConfig) -> Deal:
     if home is not None:
         part = np.array([home.get(source, -1) for source in sources], dtype=np.int64)
         return Deal(part, max(home.values()) + 1, "sources")
-    part = np.array([_hash(r.group_id) % N_PARTS for r in corpus.recordings], dtype=np.int64)
-    if not all(_has_both(kinds[part[rows] != p], 1) for p in range(N_PARTS)):
+    hashed = np.array([_hash(r.group_id) % N_PARTS for r in corpus.recordings], dtype=np.int64)
+    there = np.unique(hashed[rows])  # a few groups may leave a part empty
+    part = np.full(N_PARTS, -1)
+    part[there] = np.arange(len(there))
+    part = part[hashed]
+    if not all(_has_both(kinds[part[rows] != p], 1) for p in range(len(there))):
         raise errors.CorpusTooSmall("The coughs, or the other sounds, are all of a few groups.")
-    return Deal(part, N_PARTS, "groups")
+    return Deal(part, len(there), "groups")
 
 
 def _kind(recording: Recording) -> str:

@@ -46,7 +46,7 @@ from training.loso import Job, room_rows
 from training.measure import measure
 from training.members import at_once, member_jobs, read_members, train_members
 from training.nearcoughs import speech_version
-from training.networks import GateEnsemble, unfold_encoder
+from training.networks import EncoderNetwork, GateEnsemble, unfold_encoder
 from training.parts import deal, usable
 from training.shipped import shipped_condition, with_shipped_condition
 from training.stages import (
@@ -262,13 +262,17 @@ def train(
     LayoutUnknown : a folder that is no prepared corpus
     OutputUnwritable : ``out`` cannot be written, or holds something that is no bundle
     CorpusTooSmall : too few coughs or other sounds to train and test on
+    BundleIncompatible : the encoder to keep is not of this project's kind, or not of the config's window
+    UnevenShares : as ``distributed.check_shares``
     """
     check_replaceable(out)
+    distributed.check_shares(config.gate.batch_size, config.encoder.batch_size)
     Tracker.check(config)
     # Before hours of work: a path may be mistyped.
     gate_from, encoder_from = (
         None if kept is None else load_bundle(kept) for kept in (keep_gate, keep_encoder)
     )
+    encoder = None if encoder_from is None else unfolded(encoder_from, config)
     corpus = read_corpora(corpus_roots)
     teacher = read_teacher(corpus)
     deal(corpus, config)
@@ -284,13 +288,12 @@ def train(
     took_s: dict[str, float]
     if gate_from is not None:
         gate = gate_from
-        took_s = {name: gate.spec.metrics["training"][f"{name}_s"] for name in ("leave_sources_out", "gate")}
+        took_s = _took_s(gate, "leave_sources_out", "gate")
         made_from = [gate.sha256]
     else:
         gate, took_s, made_from = gate_stage(corpus, corpus_roots, waves_folder, cache, config, shared)
-    if encoder_from is not None:
-        encoder = unfold_encoder(encoder_from.contents[encoder_from.spec.encoder.file])
-        took_s["encoder"] = encoder_from.spec.metrics["training"]["encoder_s"]
+    if encoder is not None and encoder_from is not None:
+        took_s |= _took_s(encoder_from, "encoder")
         made_from.append(encoder_from.sha256)
     else:
         encoder_folder = encoder_stage(corpus, waves, teacher, training, rooms, cache, config, shared)
@@ -324,6 +327,31 @@ def train(
         write_bundle(_completed(bundle, figures, config, code=version_at_start), out)
     distributed.wait()
     return out
+
+
+def unfolded(bundle: Bundle, config: TrainingConfig) -> EncoderNetwork:
+    """The encoder of a bundle, to be exported anew.
+
+    Raises
+    ------
+    BundleIncompatible : it is not this project's, or its windows or embeddings are not those of the config
+    """
+    own, wanted = bundle.spec.encoder, config.encoder
+    if (own.window_s, own.embedding_size) != (wanted.window_s, wanted.embedding_size):
+        raise errors.BundleIncompatible(
+            f"The encoder to keep hears {own.window_s} s and gives {own.embedding_size} numbers; the config "
+            f"says {wanted.window_s} and {wanted.embedding_size} (encoder.window_s, encoder.embedding_size)."
+        )
+    try:
+        return unfold_encoder(bundle.contents[own.file])
+    except ValueError as error:
+        raise errors.BundleIncompatible(f"It cannot be kept: {error}.") from error
+
+
+def _took_s(bundle: Bundle, *stages: str) -> dict[str, float]:
+    """Seconds that the stages took when the bundle was trained; 0 where it does not say."""
+    known = bundle.spec.metrics.get("training", {})
+    return {stage: float(known.get(f"{stage}_s", 0.0)) for stage in stages}
 
 
 def voters_stage(

@@ -89,7 +89,7 @@ def probes(
     out: dict[str, Any] = {}
     classical = ClassicalFeatures().eval()
     for task in tasks:
-        classes = np.array([TASKS[task](recording) for recording in corpus.recordings])
+        classes = np.array([TASKS[task](r) if r.is_clip else "" for r in corpus.recordings])
         rows = np.flatnonzero(classes != "")
         if task == "event_accuracy":
             rows = _some_of_each(corpus, rows, classes, test_fold=test_fold)
@@ -163,14 +163,15 @@ def _figures(
     """Accuracy or AUROC on the test rows; on one thread, where these fits are faster than on two."""
 
     def right(ridge: float) -> float:
-        """Accuracy on each training fold by a model of the others."""
+        """Accuracy on each training fold by a model of the others, where those have two classes."""
         hits = []
         for fold in np.unique(folds[~test]):
             away = folds == fold
             known = ~test & ~away
-            model = _model(ridge).fit(features[known], classes[known])
-            hits.append(model.score(features[away], classes[away]))
-        return float(np.mean(hits))
+            if len(np.unique(classes[known])) > 1:
+                model = _model(ridge).fit(features[known], classes[known])
+                hits.append(model.score(features[away], classes[away]))
+        return float(np.mean(hits)) if hits else 0.0
 
     ridge = max(RIDGES, key=right)
     model = _model(ridge).fit(features[~test], classes[~test])

@@ -29,6 +29,7 @@ from cough import errors
 from cough.bundle import DEFAULT_BUNDLE, ConditionSpec, load_bundle
 from cough.evaluation.baselines import LEVEL_STATISTICS
 from cough.evaluation.matching import propensity_match
+from cough.evaluation.report import finite
 from cough.manifest import Manifest
 from cough.mediator import prediction_set
 from training.corpus import corpus_path
@@ -248,6 +249,8 @@ def verdict(condition: Condition) -> str:
     margin = condition.figures["out_of_fold"]["margin_over_levels_95"]
     if condition.spec.answers:
         return "The cough tells more than its level, length and brightness do; the condition answers."
+    if margin[0] > 0:
+        return f"The condition always abstains. {condition.spec.policy}"
     return (
         "On these recordings what the voters hear in the cough is not shown to tell more than how loud, long "
         f"and bright the recording is (difference in AUROC {margin[0]} to {margin[1]}), so the condition "
@@ -263,8 +266,12 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE)
     parser.add_argument("--config", type=Path, default=COVID19)
     parser.add_argument("--corpus", type=Path, default=corpus_path())
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, help="default for the shipped one: training/results/diagnosis")
     arguments = parser.parse_args()
+    own = (arguments.bundle.resolve(), arguments.config.resolve()) != (DEFAULT_BUNDLE.resolve(), COVID19)
+    if arguments.out is None and own:
+        parser.error("say where the table goes (--out): the default is the shipped condition's")
+    out = arguments.out or RESULTS
     try:
         config = read_condition(arguments.config)
         bundle = load_bundle(arguments.bundle)
@@ -296,10 +303,11 @@ def main() -> None:
         ),
         **report(condition, evidence_by_id(manifest), heard, config.seed),
     }
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / REPORT.name).write_text(json.dumps(facts, indent=1) + "\n")
-    (arguments.out / "report.md").write_text(as_markdown(facts))
-    draw(facts, arguments.out / "report.png")
+    facts = finite(facts)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / REPORT.name).write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n")
+    (out / "report.md").write_text(as_markdown(facts))
+    draw(facts, out / "report.png")
     print(as_markdown(facts))
 
 

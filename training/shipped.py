@@ -12,7 +12,7 @@ from training.config import TrainingConfig
 from training.diagnosis import read_condition, train_condition, with_condition
 from training.recordings import ConditionConfig, collect
 from training.stages import PROJECT
-from training.symptoms import train_symptoms
+from training.symptoms import COSWARA_TABLE, COUGHVID_TABLE, train_symptoms
 
 COVID19 = PROJECT / "training" / "covid19.toml"
 
@@ -36,7 +36,8 @@ def with_shipped_condition(
     roots : prepared corpora; the first that has the recordings gives them
     metadata : folder of the tables that the symptom voter is trained on; need not exist
     """
-    symptoms = train_symptoms(metadata) if metadata.is_dir() else None
+    tables = all((metadata / name).is_file() for name in (COSWARA_TABLE, COUGHVID_TABLE))
+    symptoms = train_symptoms(metadata) if tables else None
     for root in roots:
         try:
             data = collect(Manifest.open(root), condition, bundle)

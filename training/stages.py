@@ -29,12 +29,21 @@ from training import distributed
 
 PROJECT = Path(__file__).resolve().parents[1]
 WEEK_S = 7 * 24 * 3600.0
+CARDS = ("CARD.md", "card.json")
+"""What ``training.card`` writes beside a bundle's own files."""
 _AS_IMPORTED = {
     ".".join(path.relative_to(PROJECT).with_suffix("").parts): path.read_bytes()
     for folder in ("cough", "training")
     for path in sorted((PROJECT / folder).rglob("*.py"))
 }
-"""Read when a run begins: it goes on with this code, whatever is edited meanwhile."""
+"""Read when a run begins: it goes on with this code, whatever is edited meanwhile. The processes it starts
+import theirs anew, and refuse to work where that is another (``run_all``)."""
+
+
+class CodeChanged(errors.CoughError):
+    """The code was edited while a run was under way."""
+
+    code = "code_changed"
 
 
 def run_stage(
@@ -96,14 +105,27 @@ class Job(Protocol):
 def run_apart(jobs: Sequence[Job], *, processes: int) -> list[Path]:
     """Run jobs that none of ``torchrun``'s processes share, several at a time; their folders in order."""
     if jobs and distributed.rank() == 0:
-        alone = {"mp_context": get_context("spawn"), "initializer": distributed.leave}
-        with ProcessPoolExecutor(processes, **alone) as pool:
-            list(pool.map(_run, jobs))
+        run_all(jobs, processes=processes)
     distributed.wait()
     return [job.folder for job in jobs]
 
 
-def _run(job: Job) -> Path:
+def run_all(jobs: Sequence[Job], *, processes: int) -> list[Path]:
+    """Run jobs in new processes, several at a time; their folders in order.
+
+    Raises
+    ------
+    CodeChanged : what is under the hash of this run's code would be made by another
+    """
+    code = source_hash(_AS_IMPORTED)
+    alone = {"mp_context": get_context("spawn"), "initializer": distributed.leave}
+    with ProcessPoolExecutor(processes, **alone) as pool:
+        return list(pool.map(_run, jobs, [code] * len(jobs)))
+
+
+def _run(job: Job, code: str) -> Path:
+    if source_hash(_AS_IMPORTED) != code:
+        raise CodeChanged("The code was edited meanwhile. Start again: what is finished is kept.")
     return job.run()
 
 
@@ -116,11 +138,24 @@ def check_replaceable(out: Path) -> None:
     """
     if out.exists() and not (out / MANIFEST).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise errors.OutputUnwritable(f"{out} holds something that is no bundle: choose another place.")
+    if out.exists() and (others := sorted({path.name for path in out.iterdir()} - _names(out))):
+        raise errors.OutputUnwritable(
+            f"{out} holds {others[0]}, which is no file of its bundle: take it away or choose another place."
+        )
     if out.resolve() == Path.cwd():
         raise errors.OutputUnwritable("The working folder itself cannot be replaced by a bundle.")
     there = next(parent for parent in out.resolve().parents if parent.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise errors.OutputUnwritable(f"{there} cannot be written.")
+
+
+def _names(folder: Path) -> set[str]:
+    """Files of the bundle in a folder, by what its ``bundle.json`` says."""
+    try:
+        listed = json.loads((folder / MANIFEST).read_text())["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        listed = ()
+    return {*listed, MANIFEST, *CARDS}
 
 
 def stage_folder(cache: Path, name: str, inputs: dict[str, Any]) -> Path:

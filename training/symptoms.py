@@ -38,6 +38,7 @@ from training.corpus import corpus_path
 from training.evidence import at_one_half, measured, shares_of
 
 SEED = 20_201
+COSWARA_TABLE, COUGHVID_TABLE = "coswara_metadata.csv", "coughvid_v1_metadata.csv"
 COSWARA = {
     "fever": "fever",
     "cough": "cough",
@@ -73,7 +74,7 @@ def train_symptoms(metadata: Path) -> SymptomSpec:
     ----------
     metadata : folder with ``coswara_metadata.csv`` and ``coughvid_v1_metadata.csv``
     """
-    features, labels = _coswara(metadata / "coswara_metadata.csv")
+    features, labels = _coswara(metadata / COSWARA_TABLE)
     names = list(features)
     averages = features.mean()
     centred = (features - averages).fillna(0.0).to_numpy()
@@ -95,7 +96,7 @@ def train_symptoms(metadata: Path) -> SymptomSpec:
         n_positive=int(labels.sum()),
         **measured(figures, np.arange(len(labels)), shares=shares_of(labels == 1)),
         partly_answered_calibration_error=round(expected_calibration_error(labels, from_part), 4),
-        elsewhere=_on_coughvid(metadata / "coughvid_v1_metadata.csv", weights, averages),
+        elsewhere=_on_coughvid(metadata / COUGHVID_TABLE, weights, averages),
         caveat=f"{CAVEAT} Asthma was ticked by {int(features['asthma'].sum())} of them, another lung disease "
         f"by {int(features['other_lung_disease'].sum())}: what these add is uncertain.",
     )

@@ -118,15 +118,22 @@ ROUNDING = 1e-4
 """Graphs in float32 give scores that differ by less: the recording that sets a quantile must stay inside."""
 
 
-def conformal_quantiles(probability: np.ndarray, labels: np.ndarray, *, coverage: float) -> tuple[float, ...]:
+def conformal_quantiles(
+    probability: np.ndarray, labels: np.ndarray, groups: np.ndarray, *, coverage: float
+) -> tuple[float, ...]:
     """Per-class split-conformal quantile of 1 - p(true class); (n, n_classes) -> (n_classes,).
 
-    The ceil((n + 1) coverage)-th smallest of n scores, and ``ROUNDING`` more; 1 where n is too small for the
-    coverage.
+    The ceil((n + 1) coverage)-th smallest of the scores of n people, and ``ROUNDING`` more; 1 where n is too
+    small for the coverage. Of somebody's several recordings the one that is least like the class counts:
+    recordings of one person are not exchangeable with those of n.
     """
     quantiles = []
     for label in range(probability.shape[1]):
-        scores = np.sort(1 - probability[labels == label, label])
+        here = labels == label
+        people, who = np.unique(groups[here], return_inverse=True)
+        scores = np.zeros(len(people))
+        np.maximum.at(scores, who, 1 - probability[here, label])
+        scores.sort()
         rank = int(np.ceil((len(scores) + 1) * coverage))
         quantile = scores[rank - 1] + ROUNDING if rank <= len(scores) else 1.0
         quantiles.append(float(np.clip(quantile, 0, 1)))

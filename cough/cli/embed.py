@@ -11,7 +11,7 @@ import typer
 
 from cough.audio import SAMPLE_RATE_HZ, decode
 from cough.cli import common
-from cough.errors import InputError
+from cough.errors import BundleIncompatible, InputError
 from cough.gate import CoughEvent
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings in any common format.")]
@@ -38,7 +38,8 @@ def embed(
         raise typer.BadParameter("must end in .parquet or .npy", param_hint="-o")
     if output.suffix == ".parquet":
         common.need("batch", "pyarrow")
-    common.check_target(output, option="-o", source=files[0])
+    for file in files:
+        common.check_target(output, option="-o", source=file)
     screener = common.open_screener(bundle)
     rows: list[dict[str, Any]] = []
     failed = 0
@@ -46,12 +47,13 @@ def embed(
         for path in progress.track(files, description="embedding"):
             try:
                 samples = decode(path, limits=screener.limits).samples
-            except InputError as error:
+                events = _seconds(len(samples)) if windows else screener.gate.detect(samples).events
+                vectors = screener.encoder.embed(samples, events)
+            except (InputError, BundleIncompatible) as error:
                 common.report(error, str(path))
                 failed += 1
                 continue
-            events = _seconds(len(samples)) if windows else screener.gate.detect(samples).events
-            for event, vector in zip(events, screener.encoder.embed(samples, events), strict=True):
+            for event, vector in zip(events, vectors, strict=True):
                 rows.append(
                     {
                         # A name that is not UTF-8 fits no table.

@@ -18,7 +18,7 @@ import typer
 from cough.audio import SAMPLE_RATE_HZ, AudioStream, Float32
 from cough.bundle import load_bundle
 from cough.cli import common
-from cough.errors import InputError
+from cough.errors import BundleIncompatible, InputError
 from cough.gate import CoughEvent, CoughGate
 from cough.messages import NOTICE, NOTICE_CODE
 
@@ -90,7 +90,7 @@ def events(
             if at_once:
                 common.emit(as_text([event], format, file=file, duration_s=0.0, head=not found)[:-1])
             found.append(event)
-    except InputError as error:
+    except (InputError, BundleIncompatible) as error:
         common.fail(error, file, as_json=format is Format.json)
         raise typer.Exit(common.FAILED) from error
     except KeyboardInterrupt:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from cough.audio import decode
 from cough.cli import common
-from cough.errors import InputError
+from cough.errors import BundleIncompatible, InputError
 from cough.mediator import ConditionAnswer
 from cough.messages import NOTICE
 from cough.screener import PersonResult, Screener, ScreeningResult, combine
@@ -66,7 +66,7 @@ def screen(
         for path in progress.track(files, description="screening"):
             try:
                 result = screener.screen(path, symptoms=answers, prevalence=prevalence)
-            except InputError as error:
+            except (InputError, BundleIncompatible) as error:
                 failed = True
                 common.fail(error, path, as_json=json_lines)
                 continue

@@ -174,7 +174,7 @@ def test_a_set_by_these_quantiles_covers_as_promised() -> None:
         labels = random.integers(0, 3, 600)
         logits = random.standard_normal((600, 3)) + 1.3 * np.eye(3)[labels]
         p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        quantiles = conformal_quantiles(p[:300], labels[:300], coverage=0.9)
+        quantiles = conformal_quantiles(p[:300], labels[:300], np.arange(300), coverage=0.9)
         inside = [c in prediction_set(row.tolist(), quantiles) for row, c in zip(p[300:], labels[300:])]  # noqa: B905
         for c in covered:
             covered[c].append(float(np.mean(np.array(inside)[labels[300:] == c])))

@@ -342,7 +342,7 @@ def test_conformal_sets_cover_on_average() -> None:
         labels = random.integers(0, 2, 400)
         positive = 1 / (1 + np.exp(-random.standard_normal(400) - 1.2 * (2 * labels - 1)))
         p = np.stack([1 - positive, positive], axis=1)
-        q = conformal_quantiles(p[:200], labels[:200], coverage=0.9)
+        q = conformal_quantiles(p[:200], labels[:200], np.arange(200), coverage=0.9)
         for label in (0, 1):
             of = p[200:][labels[200:] == label, label]
             covered[label].append(float((1 - of <= q[label]).mean()))
@@ -356,7 +356,10 @@ def test_too_few_to_exclude_anything(n: int, coverage: float) -> None:
     """With n calibration scores, no class may be excluded if ceil((n + 1) coverage) > n."""
     random = np.random.default_rng(n)
     positive, labels = random.random(2 * n), np.repeat([0, 1], n)
-    quantiles = conformal_quantiles(np.stack([1 - positive, positive], axis=1), labels, coverage=coverage)
+    everybody = np.arange(len(labels))
+    quantiles = conformal_quantiles(
+        np.stack([1 - positive, positive], axis=1), labels, everybody, coverage=coverage
+    )
     if np.ceil((n + 1) * coverage) > n:
         assert quantiles == (1.0, 1.0)
     assert all(0 <= q <= 1 for q in quantiles)
