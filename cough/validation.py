@@ -77,8 +77,8 @@ class _Heard:
     line: int
     recording: Recording
     labels: dict[str, str]
-    """Event and every status that is claimed; no ``covid_status`` where ``label_conflict`` already says that
-    it is not to be used."""
+    """Event and every status that is claimed; no status where ``label_conflict`` already says that it is not
+    to be used."""
     sha256: str
     embedding: Float32
     piece: Float32 = field(repr=False)
@@ -265,9 +265,8 @@ def _listen(
 
 def _claims(line: dict[str, str]) -> dict[str, str]:
     """What the line says that its sound is: column -> word, of those that say anything."""
-    columns = {column for column in line if column == "event" or str(column).endswith("_status")}
-    if is_yes(line.get("label_conflict")):
-        columns.discard("covid_status")
+    statuses = {column for column in line if str(column).endswith("_status")}
+    columns = {"event"} & line.keys() | (set() if is_yes(line.get("label_conflict")) else statuses)
     words = {column: said(line[column]).lower() for column in sorted(columns)}
     return {column: word for column, word in words.items() if word not in NO_CLAIM}
 

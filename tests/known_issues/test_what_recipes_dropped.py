@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from cough.bundle import Bundle
+from cough.manifest import Manifest
+from cough.validation import validate
 from tests.training.corpora.layouts import LAYOUTS
 from training.corpora.form import prepare
+from training.corpora.tables import ticks
 
 Line = dict[str, str]
 
@@ -75,3 +80,96 @@ def test_coda_tb_keeps_the_time_that_its_file_names_tell(tmp_path: Path) -> None
         "coda_tb_solicited_1636453126002-recording-1": "2021-11-09T10:18:46+00:00",
         "coda_tb_longitudinal_1636453200000-recording-1": "2021-11-09T10:20:00+00:00",
     }
+
+
+@pytest.mark.parametrize(
+    ("method", "evidence"),
+    [
+        ("PCR", "pcr_lab_verified"),
+        ("LAMP", "lab_verified"),
+        ("LFT", "unverified"),
+        ("Unknown", "unverified"),
+        ("", "unverified"),
+    ],
+)
+def test_only_a_laboratory_makes_a_result_lab_verified(tmp_path: Path, method: str, evidence: str) -> None:
+    raw = made("uk_covid19", tmp_path)
+    (table,) = raw.rglob("participant_metadata.csv")
+    table.write_text(table.read_text().replace("Positive,PCR,", f"Positive,{method},"))
+    rows = prepared("uk_covid19", raw)
+    assert {row["covid_evidence"] for row in rows.values() if "P0001" in row["subject_id"]} == {evidence}
+
+
+def test_one_sound_under_both_labels_of_any_condition_is_a_conflict(tmp_path: Path, bundle: Bundle) -> None:
+    raw = made("coda_tb", tmp_path)
+    first, _, third, later = sorted(raw.rglob("*-recording-*.wav"))
+    third.write_bytes(first.read_bytes())
+    found = prepared("coda_tb", raw)
+    torn = {Path(row["path"]).name for row in found.values() if row["label_conflict"] == "1"}
+    assert torn == {first.name, third.name}
+    assert len(found) == 4
+    assert later.name not in torn
+    codes = {p.code for p in validate(Manifest.open(tmp_path / "out"), bundle=bundle)}
+    assert "label_conflict" not in codes  # said already
+
+
+@pytest.mark.parametrize(
+    ("content", "event", "intervals"),
+    [
+        (b"", "unlabelled", ""),
+        (b'"ooTextFile"\n"TextGrid"\n0\n1.2\n0\n1.2\n"cough"\n', "unlabelled", ""),
+        (b'xmin = 0 \n xmax = 1.2 \n text = "" \n', "unlabelled", ""),
+        (b'xmin = 0 \n xmax = 1.2 \n text = "etc" \n', "other", ""),
+        ('xmin = 0 \n xmax = 1.2 \n text = "cough" \n'.encode("utf-16"), "cough", "0.000-1.200"),
+        (
+            b"\xfe\xff" + 'xmin = 0 \n xmax = 1 \n text = "cough" \n'.encode("utf-16-be"),
+            "cough",
+            "0.000-1.000",
+        ),
+    ],
+    ids=["empty", "short", "blank", "etc", "utf-16", "utf-16-be"],
+)
+def test_a_clip_whose_marks_cannot_be_read_is_no_negative(
+    tmp_path: Path, content: bytes, event: str, intervals: str
+) -> None:
+    raw = made("flusense", tmp_path)
+    (grid,) = raw.rglob("0AWF9zOT8YY.TextGrid")
+    grid.write_bytes(content)
+    row = prepared("flusense", raw)["flusense_0AWF9zOT8YY"]
+    assert (row["event"], row["cough_intervals"]) == (event, intervals)
+
+
+def test_a_sample_submission_labels_nobody(tmp_path: Path) -> None:
+    raw = made("aicv115m", tmp_path)
+    before = prepared("aicv115m", raw)
+    test = raw / "aicv115m_public_test"
+    (uuid,) = (path.stem for path in test.rglob("*.wav"))
+    (test / "sample_submission.csv").write_text(f"uuid,assessment_result\n{uuid},1\n")
+    assert prepared("aicv115m", raw) == before
+
+
+def test_several_answers_in_one_cell_are_one_column_each() -> None:
+    cells = ["drycough,fever;Sore throat", "None", "", None, "fever,", "NA"]
+    assert ticks(cells, prefix="symptom_") == [
+        {"symptom_drycough": "1", "symptom_fever": "1", "symptom_sore_throat": "1"},
+        {"symptom_drycough": "0", "symptom_fever": "0", "symptom_sore_throat": "0"},
+        {},
+        {},
+        {"symptom_drycough": "0", "symptom_fever": "1", "symptom_sore_throat": "0"},
+        {},
+    ]
+    assert ticks([], prefix="symptom_") == []
+
+
+def test_symptoms_stand_apart(tmp_path: Path) -> None:
+    """As one word of all a person's symptoms, they told a model next to nothing."""
+    raw = made("covid19_sounds", tmp_path / "sounds")
+    (table,) = raw.rglob("*_android_*.csv")
+    table.write_text(table.read_text().replace("drycough", "drycough,fever", 1))
+    rows = prepared("covid19_sounds", raw)
+    told = Counter((row["symptom_drycough"], row["symptom_fever"]) for row in rows.values())
+    assert told == {("1", "1"): 3, ("1", "0"): 9}  # one session of four has three sounds
+    patients = prepared("virufy", made("virufy", tmp_path / "virufy"))
+    assert {row["subject_id"][-2:]: row["symptom_shortness_of_breath"] for row in patients.values()} == {
+        "53": "0", "50": "1",
+    }  # fmt: skip

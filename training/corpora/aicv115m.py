@@ -1,7 +1,8 @@
 """AICovidVN 115M (Viet Nam, 2021); see ``data_manifests/aicv115m/dataset.yaml``.
 
 Folders of the challenge's rounds side by side, each with a csv (uuid, subject_gender, subject_age,
-assessment_result ...) and ``UUID.wav`` below it. Test sets come without ``assessment_result``.
+assessment_result ...) and ``UUID.wav`` below it. Test sets come without ``assessment_result``; a sample
+submission, which has nothing but invented results, is no such table.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from training.corpora.form import Item
 from training.corpora.tables import age, age_band, audio_by_name, read_csv, sex, with_columns
 
 SOURCE = "aicv115m"
+OF_PEOPLE = ("subject_gender", "file_path")
+"""A table of recordings has one of these."""
 RESULT = {"1": "positive", "1.0": "positive", "0": "negative", "0.0": "negative", "unknown": "unknown"}
 
 
@@ -22,13 +25,16 @@ def rows(root: Path) -> Iterator[Item]:
     """Every uuid of every round, once; what its tables say of it taken together."""
     people: dict[tuple[str, str], dict[str, str]] = {}
     folders: dict[str, Path] = {}
-    for table in with_columns(root, ("uuid",)):
+    tables = {table for column in OF_PEOPLE for table in with_columns(root, ("uuid", column))}
+    for table in sorted(tables):
         folders[table.parent.name] = table.parent
         for row in read_csv(table):
             known = people.setdefault((table.parent.name, row["uuid"]), {})
             known.update({name: value for name, value in row.items() if value})
     if not people:
-        raise errors.LayoutUnknown(f"No csv with a column uuid in {root} or below.")
+        raise errors.LayoutUnknown(
+            f"No csv with the columns uuid and {' or '.join(OF_PEOPLE)} in {root} or below."
+        )
     files = {name: audio_by_name(folder, stem=True) for name, folder in folders.items()}
     for (name, uuid), row in sorted(people.items()):
         path = files[name].get(uuid, folders[name] / f"{uuid}.wav")

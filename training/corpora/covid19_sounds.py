@@ -14,7 +14,7 @@ from pathlib import Path
 from cough import errors
 from cough.words import said
 from training.corpora.form import Item
-from training.corpora.tables import read_csv, sex, with_columns
+from training.corpora.tables import read_csv, sex, ticks, with_columns
 
 SOURCE = "covid19_sounds"
 AUDIO = "covid19_data_0426"
@@ -36,45 +36,52 @@ def rows(root: Path) -> Iterator[Item]:
     if not tables:
         raise errors.LayoutUnknown(f"No csv with the columns {' and '.join(COLUMNS[:2])} in {root} or below.")
     folders = [*sorted(path for path in root.rglob(AUDIO) if path.is_dir()), root]
+    sessions = [
+        (_platform(table), row) for table in tables for row in read_csv(table, COLUMNS, delimiter=";")
+    ]
+    symptoms = ticks([row.get("Symptoms") for _, row in sessions], prefix="symptom_")
     seen: set[str] = set()
-    for table in tables:
-        platform = next((p for p in PLATFORMS if p in re.split("[^a-z]+", table.stem.lower())), "")
-        for row in read_csv(table, COLUMNS, delimiter=";"):
-            anonymous = row["Uid"].startswith("form-")
-            stated = said(row["Covid-Tested"])
-            status = STATUS.get(stated, "unknown" if stated else "")
-            for sound, event in SOUNDS.items():
-                path = _file(folders, row["Uid"], row["Folder Name"], row.get(f"{sound} filename", ""))
-                key = f"{row['Uid']}_{row['Folder Name']}_{row.get(f'{sound} filename', '')}"
-                if path is None or key in seen:  # none: the session has no such sound
-                    continue
-                seen.add(key)
-                noise = said(row.get(f"{sound} check")) not in ("", CHECKS[sound])
-                yield Item(
-                    key=key,
-                    path=path,
-                    event="unlabelled" if noise else event,
-                    source=SOURCE,
-                    channel=platform,
-                    subject=None if anonymous else row["Uid"],
-                    group=f"{row['Uid']}/{row['Folder Name']}" if anonymous else None,
-                    sex=sex(row["Sex"]),
-                    covid_status=status,
-                    covid_evidence="self_report" if status else "",
-                    licence="COVID-19 Sounds data transfer agreement",
-                    licence_class="by_agreement",
-                    extra={
-                        "date": row["Date"][:10],
-                        "covid_tested": stated,
-                        "age_band": said(row["Age"]),
-                        "language": said(row.get("Language")),
-                        "device": platform,
-                        "symptoms": said(row.get("Symptoms")),
-                        "medhistory": said(row.get("Medhistory")),
-                        "smoking": said(row.get("Smoking")),
-                        "check": said(row.get(f"{sound} check")),
-                    },
-                )
+    for (platform, row), ticked in zip(sessions, symptoms, strict=True):
+        anonymous = row["Uid"].startswith("form-")
+        stated = said(row["Covid-Tested"])
+        status = STATUS.get(stated, "unknown" if stated else "")
+        for sound, event in SOUNDS.items():
+            path = _file(folders, row["Uid"], row["Folder Name"], row.get(f"{sound} filename", ""))
+            key = f"{row['Uid']}_{row['Folder Name']}_{row.get(f'{sound} filename', '')}"
+            if path is None or key in seen:  # none: the session has no such sound
+                continue
+            seen.add(key)
+            noise = said(row.get(f"{sound} check")) not in ("", CHECKS[sound])
+            yield Item(
+                key=key,
+                path=path,
+                event="unlabelled" if noise else event,
+                source=SOURCE,
+                channel=platform,
+                subject=None if anonymous else row["Uid"],
+                group=f"{row['Uid']}/{row['Folder Name']}" if anonymous else None,
+                sex=sex(row["Sex"]),
+                covid_status=status,
+                covid_evidence="self_report" if status else "",
+                licence="COVID-19 Sounds data transfer agreement",
+                licence_class="by_agreement",
+                extra={
+                    "date": row["Date"][:10],
+                    "covid_tested": stated,
+                    "age_band": said(row["Age"]),
+                    "language": said(row.get("Language")),
+                    "device": platform,
+                    **ticked,
+                    "medhistory": said(row.get("Medhistory")),
+                    "smoking": said(row.get("Smoking")),
+                    "check": said(row.get(f"{sound} check")),
+                },
+            )
+
+
+def _platform(table: Path) -> str:
+    words = re.split("[^a-z]+", table.stem.lower())
+    return next((platform for platform in PLATFORMS if platform in words), "")
 
 
 def _file(folders: Sequence[Path], uid: str, folder: str, name: str) -> Path | None:

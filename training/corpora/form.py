@@ -180,10 +180,7 @@ def fold_of(group_id: str, folds: Sequence[int] = ALL_FOLDS) -> int:
 
 def _lines(good: Sequence[tuple[Item, _Heard]], root: Path, audio: str) -> list[dict[str, str]]:
     group_of, fold_by_group = _groups(good)
-    status: dict[str, set[str]] = defaultdict(set)
-    for item, heard in good:
-        if heard.pcm_sha256:
-            status[heard.pcm_sha256].add(item.covid_status)
+    contradicted = _contradicted(good)
     return [
         {
             **item.extra,
@@ -202,7 +199,7 @@ def _lines(good: Sequence[tuple[Item, _Heard]], root: Path, audio: str) -> list[
             "covid_status": item.covid_status,
             "covid_evidence": item.covid_evidence,
             "asymptomatic": item.asymptomatic,
-            "label_conflict": "1" if item.label_conflict or status[heard.pcm_sha256] >= OPPOSITE else "0",
+            "label_conflict": "1" if item.label_conflict or heard.pcm_sha256 in contradicted else "0",
             "licence": item.licence,
             "licence_class": item.licence_class,
             "pcm_sha256": heard.pcm_sha256,
@@ -210,6 +207,16 @@ def _lines(good: Sequence[tuple[Item, _Heard]], root: Path, audio: str) -> list[
         }
         for item, heard in good
     ]
+
+
+def _contradicted(good: Sequence[tuple[Item, _Heard]]) -> set[str]:
+    """Hashes of the sounds that somebody calls positive and somebody negative for one condition."""
+    claims: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for item, heard in good:
+        for column, word in ({"covid_status": item.covid_status} | item.extra).items():
+            if heard.pcm_sha256 and column.endswith("_status"):
+                claims[heard.pcm_sha256, column].add(word.lower())
+    return {sha256 for (sha256, _), words in claims.items() if words >= OPPOSITE}
 
 
 def _groups(good: Sequence[tuple[Item, _Heard]]) -> tuple[dict[str, str], dict[str, int]]:

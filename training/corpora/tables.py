@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,32 @@ def age_band(value: str | None) -> dict[str, str]:
     """The column of a band such as ``18-44``; none for years, of which ``cough evaluate`` knows more."""
     text = said(value)
     return {"age_band": text} if text and _number(text) is None else {}
+
+
+def ticks(cells: Sequence[str | None], *, prefix: str) -> list[dict[str, str]]:
+    """Cells that hold several answers, such as ``drycough,fever``, as one column for each answer of any cell.
+
+    Parameters
+    ----------
+    prefix : of the columns' names
+
+    Returns
+    -------
+    list : for each cell 1 or 0 by column; no column where nobody answered, 0 in all for the answer "none"
+    """
+    answers = [_answers(cell) for cell in cells]
+    every = sorted(set().union(*(one or () for one in answers)))
+    return [
+        {} if one is None else {f"{prefix}{name}": str(int(name in one)) for name in every} for one in answers
+    ]
+
+
+def _answers(cell: str | None) -> set[str] | None:
+    text = (cell or "").strip().lower()
+    if text != "none" and not said(text):
+        return None
+    parts = (re.sub(r"[^\w]+", "_", part).strip("_") for part in re.split("[,;]", text))
+    return {part for part in parts if part not in ("", "none")}
 
 
 def number(row: dict[str, str], column: str) -> float:

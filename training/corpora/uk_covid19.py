@@ -22,6 +22,8 @@ SOUNDS = {
     "sentence_file_name": "speech",
 }
 STATUS = {"positive": "positive", "negative": "negative"}
+LABORATORY = {"pcr": "pcr_lab_verified", "lamp": "lab_verified"}
+"""Tests that a laboratory makes; the others are lateral flow (LFT) and unknown ones."""
 _AGE, _SEX = "age", "gender"
 _TESTED = frozenset({"test", "long"})
 
@@ -44,7 +46,6 @@ def rows(root: Path) -> Iterator[Item]:
                 continue
             path = files.get(name, root / name)
             status = STATUS.get(stated.lower(), "unknown" if stated else "")
-            pcr = "pcr" in about.get("covid_test_method", "").lower()
             yield Item(
                 key=path.stem,
                 path=path,
@@ -57,7 +58,7 @@ def rows(root: Path) -> Iterator[Item]:
                 sex=sex(about.get(_SEX)),
                 age=age(about.get(_AGE)),
                 covid_status=status,
-                covid_evidence="" if not stated else "pcr_lab_verified" if pcr else "lab_verified",
+                covid_evidence=_evidence(about.get("covid_test_method", "")) if stated else "",
                 licence="Open Government Licence v3.0 or UKHSA agreement",
                 licence_class="by_agreement",
                 extra={
@@ -67,3 +68,7 @@ def rows(root: Path) -> Iterator[Item]:
                     **{name: said(v) for name, v in about.items() if name not in (*columns, _AGE, _SEX)},
                 },
             )
+
+
+def _evidence(method: str) -> str:
+    return next((worth for test, worth in LABORATORY.items() if test in method.lower()), "unverified")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cough.words import said
 from training.corpora.form import Item
-from training.corpora.tables import age, find_all, need, read_csv, sex
+from training.corpora.tables import age, find_all, need, read_csv, sex, ticks
 
 SOURCE = "virufy"
 
@@ -22,6 +22,8 @@ def rows(root: Path) -> Iterator[Item]:
     table = need(root, "labels.csv")
     columns = ("corona_test", "age", "gender", "cough_filename")
     patients = {Path(row["cough_filename"]).stem: row for row in read_csv(table, columns)}
+    symptoms = ticks([row.get("patient_reported_symptoms") for row in patients.values()], prefix="symptom_")
+    ticked = dict(zip(patients, symptoms, strict=True))
     for kind in ("segmented", "original"):
         found = [
             path
@@ -46,10 +48,8 @@ def rows(root: Path) -> Iterator[Item]:
                     covid_evidence="pcr_lab_verified",
                     licence="CC BY-NC-SA 4.0, no redistribution",
                     licence_class="non_commercial",
-                    extra={
-                        name: said(row.get(name))
-                        for name in ("date", "medical_history", "smoker", "patient_reported_symptoms")
-                    },
+                    extra={name: said(row.get(name)) for name in ("date", "medical_history", "smoker")}
+                    | ticked[patient],
                 )
         if found:
             return
