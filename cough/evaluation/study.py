@@ -44,7 +44,7 @@ from cough.evaluation.table import (
     events,
     features,
     has_levels,
-    is_constant,
+    same_or_unknown,
 )
 from cough.evaluation.verdict import gate_in_red, gate_in_words, judge, not_judged, why_no_auroc, why_no_gate
 
@@ -164,8 +164,7 @@ def _gate(frame: pd.DataFrame, other: pd.DataFrame | None, trained_on: Known | N
         head["comparators"] = _beside(y, s, who, found)
     else:
         head["no_auroc"] = why_no_auroc(head)
-    missing = [name for name in BESIDE_GATE if features(rows, name) is None]
-    head |= _not_compared(rows, missing)
+    head |= _not_compared(rows, BESIDE_GATE)
     head["red"] = gate_in_red(head)
     return {**head, "words": (*head["red"], *gate_in_words(head))}
 
@@ -280,8 +279,7 @@ def _condition(
         "in_two_splits": subjects_of(rows, straddling(rows, trained_on)),
         "leaks_looked_for": asdict(looked_for(rows, trained_on)),
     }
-    missing = [n for n in matchable(rows) if n not in {c.name for c in found}]
-    body |= _not_compared(rows, missing)
+    body |= _not_compared(rows, matchable(rows))
     tick(f"{name}: matching")
     _check_varies(rows, match_on)
     chosen = match_on or tuple(dict.fromkeys((*MATCH_ON, *chosen_groups(rows))))
@@ -297,17 +295,19 @@ def _condition(
     return body
 
 
-def _not_compared(rows: pd.DataFrame, missing: list[str]) -> dict[str, list[str]]:
-    """Of the groups without a comparator those that are the same for everybody, and those not known.
+def _not_compared(rows: pd.DataFrame, groups: tuple[str, ...]) -> dict[str, list[str]]:
+    """What of these groups no comparator had: what is the same for everybody, and what is not known.
 
     Levels are known where all are, of nearly everybody, and vary: some of them are no levels.
     """
-    levels = [] if has_levels(rows) else ["levels"]
-    constant = [n for n in missing if n not in levels and is_constant(rows, n)]
-    return {
-        "constant": constant,
-        "absent": levels + [n for n in missing if n not in (*constant, *levels)],
-    }
+    constant: list[str] = []
+    absent = [] if has_levels(rows) else ["levels"]
+    for group in groups:
+        if group != "levels":
+            same, unknown = same_or_unknown(rows, group)
+            constant += same
+            absent += unknown
+    return {"constant": constant, "absent": absent}
 
 
 def _turned_away(y: Float, s: Float) -> dict[str, float | bool | None]:

@@ -15,6 +15,7 @@ from cough.bundle import ABSTAIN
 from cough.evaluation.baselines import LEVEL_STATISTICS
 from cough.evaluation.choices import OURS, Beside, LabelColumn, Where
 from cough.evaluation.people import in_two_splits, subject_of
+from cough.evaluation.values import MEASURED, measures, read_values
 from cough.manifest import LABELS, Manifest
 from cough.words import YES, is_yes, said
 
@@ -36,7 +37,6 @@ SYMPTOM_PREFIXES = ("symptom_", "respiratory_condition_")
 TICKS = YES | {"y", "x"}
 """What a form writes for a box that was ticked; one that was not may stay blank."""
 LEVELS = tuple(f"level_{name}" for name in LEVEL_STATISTICS)
-DATES = ("date", "datetime", "record_date", "submission_date")
 GROUPS: dict[str, tuple[str, ...]] = {
     "age and sex": ("age", "age_band", "sex", "gender"),
     "symptoms": SYMPTOMS,
@@ -44,7 +44,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "history": (
         *("smoker", "smoking", "um", "vacc", "ht", "diabetes", "ihd", "medical_history", "medhistory"),
         *("HIVstatus", "tb_prior", "tb_prior_Pul", "tb_prior_Extrapul", "tb_prior_Unknown"),
+        *("smoker_status", "smoke_lweek", "vaccination_status"),
     ),
+    "vital signs": MEASURED,
     "place": (
         *("latitude", "longitude", "country", "region", "region_name", "site", "nationality"),
         *("l_s", "l_l", "state", "locality", "city"),
@@ -55,20 +57,25 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "source": ("source", "recruitment_source"),
 }
 """What may tell a label without any cough: name -> the columns it may stand in, ``STATED`` or not."""
+FACTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "age and sex": {"age": ("age", "age_band"), "sex": ("sex", "gender")},
+    "date": {"date": GROUPS["date"]},
+    "place": {
+        "place within a country": tuple(c for c in GROUPS["place"] if c not in ("country", "nationality"))
+    },
+    "device and channel": {"device": ("device",), "channel": ("channel",)},
+    "source": {"source": ("source",)},
+}
+"""What must be told before a group of columns is known. The other groups are lists without an end: that one
+symptom is the same for everybody says nothing of the rest."""
 CHOSEN = "chosen:"
 """Begins the copy of a column that the caller put into a group: ``chosen:<group>:<column>``."""
-_SLASHED = r"^(\d{1,2})[/.-]\d{1,2}[/.-]\d{2,4}"
-_INSIDE = r"((?:19|20)\d{2}[-_.]\d{2}[-_.]\d{2})"
-MOSTLY = 0.5
-"""Share of a column's words that are numbers, or dates, from which on it is a column of such."""
 NO_PREDICTION = "no_prediction"
 """Error code of a row that the predictions leave out."""
 STATED = "_stated"
 """Ends the name of a manifest's column where the predictions have one of that name, too; twice where the
 manifest has one of that name itself."""
 NEARLY_ALL = 0.95
-ENORMOUS = 1e30
-"""No number of a person or a place; the forest, which counts in single precision, takes none much larger."""
 
 
 @dataclass(frozen=True)
@@ -161,11 +168,7 @@ def join(
         raise errors.PredictionsInvalid("The predictions and the manifest have no recording in common.")
     # Whoever leaves failures out of a table would be judged by the rest.
     joined["error_code"] = joined["error_code"].astype(object).where(predicted, NO_PREDICTION)
-    _dates(joined)
-    _ages(joined)
-    for name in ("age", "latitude", "longitude", "reported_cough_dur"):
-        if name in joined:
-            joined[name] = _numbers(joined[name])
+    read_values(joined)
     unlabelled = tuple(c for c in conditions if c not in found)
     columns = {name: names.get(label.column, label.column) for name, label in found.items()}
     labels_too = computed | {label.column for label in found.values()}
@@ -222,36 +225,6 @@ def _chosen(manifested: pd.DataFrame, beside: Iterable[Beside], labels: set[str]
             if others.ne("").any():
                 found[f"{CHOSEN}{one.group}:{name} in words"] = others.astype(object)
     return found
-
-
-def measures(words: pd.Series) -> pd.Series | None:
-    """A column's words as numbers, or days; NaN for others. None where they are mostly something else."""
-    numbers = _numbers(words)
-    if numbers.notna().sum() >= MOSTLY * words.notna().sum():
-        return numbers
-    days = _days(words)
-    return days if days.notna().sum() >= MOSTLY * words.notna().sum() else None
-
-
-def _numbers(words: pd.Series) -> pd.Series:
-    """As numbers; NaN where a word is none, or an infinite or enormous one."""
-    numbers = pd.to_numeric(words, errors="coerce").astype(float)
-    return numbers.where(numbers.abs() < ENORMOUS)
-
-
-def _days(words: pd.Series) -> pd.Series:
-    """Days since 2020 began; NaN where a word is no date.
-
-    Of 03/04/2020 the column tells which is the day: where any first number is above 12, they are days. Of a
-    word that only holds a date, as names of files do, the date counts.
-    """
-    written = words.astype("string")
-    first = pd.to_numeric(written.str.extract(_SLASHED)[0], errors="coerce")
-    day_first = bool((first > 12).any())
-    when = pd.to_datetime(words.astype(object), errors="coerce", utc=True, format="mixed", dayfirst=day_first)
-    inside = written.where(when.isna()).str.extract(_INSIDE)[0].str.replace(r"[_.]", "-", regex=True)
-    when = when.fillna(pd.to_datetime(inside.astype(object), errors="coerce", utc=True, format="%Y-%m-%d"))
-    return (when - pd.Timestamp("2020-01-01", tz="UTC")) / np.timedelta64(1, "D")
 
 
 def _classes(frame: pd.DataFrame, condition: str) -> tuple[str, ...]:
@@ -344,45 +317,28 @@ def _binary(word: object, classes: tuple[str, ...]) -> float:
     return float("nan")
 
 
-def _dates(frame: pd.DataFrame) -> None:
-    """The column of ``DATES`` that says most, as days, or as numbers; what is neither stays words."""
-    read = []
-    for name in (name for name in DATES if name in frame):
-        words = frame[name].astype("string").str.strip().replace("", pd.NA)
-        days, numbers = _days(words), _numbers(words)
-        read.append((words, days if days.notna().sum() >= numbers.notna().sum() else numbers))
-    if not read:
-        return
-    words, days = max(read, key=lambda one: one[0].notna().sum())
-    others = words.where(days.isna()).fillna("")
-    if days.notna().any():
-        frame["date_days"] = days
-    if others.ne("").any():
-        frame["date_words"] = others.astype(object)
-
-
-def _ages(frame: pd.DataFrame) -> None:
-    """Ages that are no number, such as "60-69", stay words."""
-    if "age" in frame and "age_band" not in frame:
-        words = frame["age"].astype("string").fillna("")
-        bands = words.where(pd.to_numeric(words, errors="coerce").isna(), "")
-        if bands.ne("").any():
-            frame["age_band"] = bands.astype(object)
-
-
 def columns_of(frame: pd.DataFrame, group: str) -> list[str]:
     """The columns of a group that are here."""
     if group == "levels":
         return [c for c in LEVELS if c in frame]
     more = [c for c in frame if c.startswith(SYMPTOM_PREFIXES)] if group == "symptoms" else []
     chosen = [c for c in frame if c.startswith(f"{CHOSEN}{group}:")]
-    names = [f"{c}{STATED * times}" for times in range(3) for c in GROUPS.get(group, ())]
-    return [*(c for c in names if c in frame), *more, *chosen]
+    return [*_stated(frame, GROUPS.get(group, ())), *more, *chosen]
+
+
+def _stated(frame: pd.DataFrame, names: Iterable[str]) -> list[str]:
+    """Those of these columns that are here, and the manifest's where the predictions have such, too."""
+    return [c for times in range(3) for name in names if (c := f"{name}{STATED * times}") in frame]
 
 
 def chosen_groups(frame: pd.DataFrame) -> tuple[str, ...]:
     """The groups that the caller put columns into (``Beside``)."""
     return tuple(dict.fromkeys(c.split(":")[1] for c in frame if c.startswith(CHOSEN)))
+
+
+def chosen_columns(frame: pd.DataFrame) -> set[str]:
+    """The columns of the manifest that the caller put into groups."""
+    return {c.split(":", 2)[2] for c in frame if c.startswith(CHOSEN)}
 
 
 def answers(frame: pd.DataFrame) -> pd.DataFrame:
@@ -425,10 +381,19 @@ def has_levels(frame: pd.DataFrame) -> bool:
     return bool(levels.notna().mean().min() >= NEARLY_ALL and levels.nunique().max() > 1)
 
 
-def is_constant(frame: pd.DataFrame, group: str) -> bool:
-    """Whether a group is here, and the same for every recording: it cannot tell the label then."""
-    columns = [frame[c].replace("", np.nan) for c in columns_of(frame, group)]
-    return any(c.notna().all() and c.nunique() == 1 for c in columns)
+def same_or_unknown(frame: pd.DataFrame, group: str) -> tuple[list[str], list[str]]:
+    """What of a group is the same for every recording, and so cannot tell the label; what is not known.
+
+    The group by its name where one of both holds for all of it, else those of its ``FACTS``.
+    """
+    facts = FACTS.get(group, {} if group in GROUPS else {group: columns_of(frame, group)})
+    columns = {fact: frame[_stated(frame, names)].replace("", np.nan) for fact, names in facts.items()}
+    still = {fact: table for fact, table in columns.items() if not table.nunique().gt(1).any()}
+    same = [fact for fact, table in still.items() if (table.notna().all() & table.nunique().eq(1)).any()]
+    unknown = [fact for fact in still if fact not in same]
+    if features(frame, group) is not None or (same and unknown):
+        return same, unknown
+    return ([group], []) if same else ([], [group])
 
 
 def only(table: Table, conditions: list[str]) -> Table:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from cough.evaluation.table import is_constant
+from cough.evaluation.table import same_or_unknown
 from cough.evaluation.verdict import judge
 
 
@@ -82,7 +82,6 @@ def test_the_verdict(changes: dict[str, Any], level: str, said: str) -> None:
 
 def test_the_same_for_everybody_is_not_absent() -> None:
     frame = pd.DataFrame({"source": ["a", "a"], "country": ["x", ""], "sex": ["", ""]})
-    assert is_constant(frame, "source")
-    assert not is_constant(frame, "place")
-    assert not is_constant(frame, "age and sex")
-    assert not is_constant(frame, "date")
+    assert same_or_unknown(frame, "source") == (["source"], [])
+    for group in ("place", "age and sex", "date"):
+        assert same_or_unknown(frame, group) == ([], [group])

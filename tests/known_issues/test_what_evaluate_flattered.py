@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from cough.evaluation import resampling
+from cough.evaluation.choices import Beside
 from cough.evaluation.metrics import wilson
+from cough.evaluation.report import SUMMARY, write_report
 from cough.evaluation.resampling import compare, set_against
 from cough.evaluation.sound import sound
+from cough.evaluation.study import evaluate
+from cough.evaluation.table import columns_of, features, join, same_or_unknown
+from cough.manifest import Manifest
+from tests.cough.evaluation import test_study
+from tests.cough.evaluation.test_study import comparator, world
+from tests.known_issues.test_the_evaluation_could_be_fooled import altered
+
+N = 120
 
 FIVE = np.repeat([0.0, 1.0], 5)
 APART = np.where(FIVE == 1, 0.9, 0.1)
@@ -49,3 +63,78 @@ def test_a_figure_that_varies_keeps_its_resampled_interval() -> None:
     assert ppv["high"] - ppv["low"] < 0.25
     against = set_against(y, p, random.random(200), np.arange(200))
     assert against["this_minus_other"]["low"] > 0
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(test_study, "N", N)
+    monkeypatch.setattr(resampling, "RESAMPLES", 60)
+
+
+def ill(folder: Path) -> np.ndarray:
+    return pd.read_csv(world(folder)[1])["covid_status"].eq("positive").to_numpy()
+
+
+def metrics_of(folder: Path, *beside: str, **columns: Any) -> dict[str, Any]:
+    predictions, path = altered(folder, manifest=columns)
+    chosen = [Beside.parse(text) for text in beside]
+    return evaluate(join(predictions, Manifest.open(path), beside=chosen))
+
+
+def test_confounders_of_the_corpora_by_agreement_have_a_place() -> None:
+    """Smoking, vaccination and vital signs were set beside nothing, and never named."""
+    asked = ["smoker_status", "smoke_lweek", "vaccination_status", "heart_rate", "temperature", "height"]
+    frame = pd.DataFrame(columns=asked)
+    assert columns_of(frame, "history") == ["smoker_status", "smoke_lweek", "vaccination_status"]
+    assert columns_of(frame, "vital signs") == ["heart_rate", "temperature", "height"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_vital_signs_are_numbers_unless_they_are_words(tmp_path: Path) -> None:
+    said = {"weight": ["NA", *range(N - 1)], "temperature": ["high", "normal", "36.6"] * (N // 3)}
+    predictions, path = altered(tmp_path, manifest=said)
+    table = features(join(predictions, Manifest.open(path)).frame, "vital signs")
+    assert table is not None
+    assert (table["weight"].dtype, set(table["temperature"])) == (float, {"high", "normal", "36.6"})
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_status_that_is_no_label_is_named_and_a_label_is_not(tmp_path: Path) -> None:
+    words = np.where(ill(tmp_path / "a"), "x", "y")
+    claims = ("covid19_evidence", "stated_status", "status", "covid_tested", "")
+    told = dict.fromkeys((*claims, "employment_status", "mic:model", "model"), words)
+    condition = metrics_of(tmp_path / "b", "mic=mic:model", **told)["conditions"]["covid19"]
+    assert {one["column"] for one in condition["not_beside"]} == {"employment_status", "model"}
+
+
+@pytest.mark.parametrize(
+    ("columns", "group", "same", "unknown"),
+    [
+        ({"sex": "ff", "age": ["", ""]}, "age and sex", ["sex"], ["age"]),
+        ({"sex": "ff", "age_band": "yy"}, "age and sex", ["age and sex"], []),
+        ({"sex": "fm", "age": ["", ""]}, "age and sex", [], ["age"]),
+        ({"sex": "fm", "age": [30, 30]}, "age and sex", ["age"], []),
+        ({"sex": "fm", "age": [30, 40]}, "age and sex", [], []),
+        ({"country": ["India", "India"]}, "place", [], ["place"]),
+        ({"country": ["India", "India"], "city": "cc"}, "place", ["place"], []),
+        ({"fever": ["no", "no"]}, "symptoms", [], ["symptoms"]),
+        ({"chosen:mic:a": "xx"}, "mic", ["mic"], []),
+    ],
+)
+def test_one_column_is_not_its_group(
+    columns: dict[str, Any], group: str, same: list[str], unknown: list[str]
+) -> None:
+    """One constant column made its group "the same for every recording", one that varied made it known."""
+    frame = pd.DataFrame({name: list(cells) for name, cells in columns.items()})
+    assert same_or_unknown(frame, group) == (same, unknown)
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_a_comparator_was_fitted_on_is_said(tmp_path: Path) -> None:
+    metrics = metrics_of(tmp_path / "in", age="")
+    condition = metrics["conditions"]["covid19"]
+    assert comparator(condition, "age and sex")["columns"] == ["sex"]
+    assert "age" in condition["absent"]
+    assert any("Not known" in s and " age" in s for s in condition["verdict"]["sentences"])
+    write_report(metrics, tmp_path / "out", title="t")
+    assert "age and sex (sex); " in (tmp_path / "out" / SUMMARY).read_text()

@@ -220,7 +220,7 @@ def test_the_command_writes_a_page_that_needs_nothing_else(tmp_path: Path) -> No
     assert code == 0, said
     assert sorted(p.name for p in out.iterdir()) == sorted([PAGE, SUMMARY, METRICS])
     page = (out / PAGE).read_text()
-    assert page.count("<svg") == 6
+    assert page.count("<svg") == 7
     assert "http://" not in page.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
         "http://creativecommons.org", ""
     )
