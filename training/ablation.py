@@ -36,13 +36,8 @@ from training.corpus import VOCAL_HARD, Corpus, Teacher
 from training.decoded import prepare_waves
 from training.heldout import Heldout
 from training.loso import Job
-from training.pipeline import (
-    GATE_SOURCES,
-    chosen_config,
-    corpus_parser,
-    libraries,
-    loso_jobs,
-)
+from training.options import chosen_config, corpus_parser
+from training.pipeline import GATE_SOURCES, libraries, loso_jobs
 from training.stages import PROJECT, code_version, run_apart, source_hash
 from training.waves import read_waves
 

@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from cough import errors
 from cough.audio import SAMPLE_RATE_HZ, decode
 from cough.bundle import (
     FORMAT,
@@ -28,7 +29,7 @@ from training.corpus import Corpus, Teacher
 from training.cough_layer import GateInContext
 from training.export import check_parity, export_encoder, export_gate, gate_module
 from training.heldout import Heldout
-from training.networks import GATE_HOP_S, EncoderNetwork, GateEnsemble
+from training.networks import GATE_HOP_S, EncoderNetwork, GateEnsemble, unfold_encoder
 from training.quantisation import in_integers
 from training.scoring import HOP
 from training.waves import Waves
@@ -139,6 +140,25 @@ def assemble(
         metrics=metrics,
     )
     return Bundle(spec, "", contents)
+
+
+def unfolded(bundle: Bundle, config: TrainingConfig) -> EncoderNetwork:
+    """The encoder of a bundle, to be exported anew.
+
+    Raises
+    ------
+    BundleIncompatible : it is not this project's, or its windows or embeddings are not those of the config
+    """
+    own, wanted = bundle.spec.encoder, config.encoder
+    if (own.window_s, own.embedding_size) != (wanted.window_s, wanted.embedding_size):
+        raise errors.BundleIncompatible(
+            f"The encoder to keep hears {own.window_s} s and gives {own.embedding_size} numbers; the config "
+            f"says {wanted.window_s} and {wanted.embedding_size} (encoder.window_s, encoder.embedding_size)."
+        )
+    try:
+        return unfold_encoder(bundle.contents[own.file])
+    except ValueError as error:
+        raise errors.BundleIncompatible(f"It cannot be kept: {error}.") from error
 
 
 def _gate(parts: Parts, config: TrainingConfig) -> tuple[GateSpec, bytes, dict[str, Any]]:

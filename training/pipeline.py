@@ -26,14 +26,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from cough import errors
-from cough.bundle import DEFAULT_BUNDLE, Bundle, in_a_line, load_bundle
+from cough.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
 from training import distributed
-from training.assemble import Parts, TrainedGate, assemble
+from training.assemble import Parts, TrainedGate, assemble, unfolded
 from training.card import write_bundle
-from training.config import TrainingConfig, read_config
+from training.config import TrainingConfig
 from training.corpus import Corpus, Teacher, corpus_path
 from training.cough_layer import GateInContext, LayerJob, heldout_in_context, read_distilled
 from training.decoded import prepare_waves
@@ -46,7 +45,8 @@ from training.loso import Job, room_rows
 from training.measure import measure
 from training.members import at_once, member_jobs, read_members, train_members
 from training.nearcoughs import speech_version
-from training.networks import EncoderNetwork, GateEnsemble, unfold_encoder
+from training.networks import GateEnsemble
+from training.options import chosen_config
 from training.parts import deal, usable
 from training.shipped import shipped_condition, with_shipped_condition
 from training.stages import (
@@ -329,25 +329,6 @@ def train(
     return out
 
 
-def unfolded(bundle: Bundle, config: TrainingConfig) -> EncoderNetwork:
-    """The encoder of a bundle, to be exported anew.
-
-    Raises
-    ------
-    BundleIncompatible : it is not this project's, or its windows or embeddings are not those of the config
-    """
-    own, wanted = bundle.spec.encoder, config.encoder
-    if (own.window_s, own.embedding_size) != (wanted.window_s, wanted.embedding_size):
-        raise errors.BundleIncompatible(
-            f"The encoder to keep hears {own.window_s} s and gives {own.embedding_size} numbers; the config "
-            f"says {wanted.window_s} and {wanted.embedding_size} (encoder.window_s, encoder.embedding_size)."
-        )
-    try:
-        return unfold_encoder(bundle.contents[own.file])
-    except ValueError as error:
-        raise errors.BundleIncompatible(f"It cannot be kept: {error}.") from error
-
-
 def _took_s(bundle: Bundle, *stages: str) -> dict[str, float]:
     """Seconds that the stages took when the bundle was trained; 0 where it does not say."""
     known = bundle.spec.metrics.get("training", {})
@@ -412,29 +393,6 @@ def _completed(bundle: Bundle, figures: dict[str, Any], config: TrainingConfig, 
     training = bundle.spec.training.model_copy(update=update)
     spec = bundle.spec.model_copy(update={"metrics": metrics, "training": training})
     return Bundle(spec, "", bundle.contents)
-
-
-def chosen_config(
-    parser: argparse.ArgumentParser, path: Path, overrides: list[str] | None = None
-) -> TrainingConfig:
-    """``read_config``; what it cannot read ends the command with one line."""
-    try:
-        return read_config(path, overrides)
-    except ValidationError as error:
-        parser.error(f"{path} and --set do not describe a training: {in_a_line(error)}")
-    except (OSError, ValueError) as error:
-        parser.error(f"{path} and --set do not describe a training: {error}")
-
-
-def corpus_parser(description: str | None) -> argparse.ArgumentParser:
-    """Options of the commands that train with the recipe on one corpus: ``--config --corpus --cache``."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config", type=Path, default=PROJECT / "training" / "default.toml")
-    parser.add_argument("--corpus", type=Path, default=corpus_path())
-    parser.add_argument("--cache", type=Path, default=PROJECT / ".cache")
-    return parser
 
 
 def main() -> None:

@@ -30,8 +30,9 @@ from training.corpus import Corpus, Teacher
 from training.decoded import prepare_waves
 from training.gate_table import TITLES, gate_table, interval, number
 from training.joined import read_teacher
+from training.options import chosen_config, corpus_parser
 from training.parts import usable
-from training.pipeline import chosen_config, corpus_parser, gate_stage, shared_inputs
+from training.pipeline import gate_stage, shared_inputs
 from training.scoring import clip_scores
 from training.waves import Waves, read_waves
 

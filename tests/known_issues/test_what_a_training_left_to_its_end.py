@@ -18,6 +18,7 @@ from cough.bundle import DEFAULT_BUNDLE, Bundle, load_bundle
 from cough.heard import HEARD
 from tests.training.test_condition import CONFIG, made
 from training import stages
+from training.assemble import unfolded
 from training.card import write_bundle
 from training.config import TrainingConfig
 from training.corpus import Corpus, Recording
@@ -26,7 +27,7 @@ from training.honest_table import blocks
 from training.joined import read_corpora
 from training.loso import Job
 from training.parts import deal
-from training.pipeline import train, unfolded
+from training.pipeline import train
 
 
 def corpus_of(n_people: int) -> Corpus:

@@ -1,0 +1,36 @@
+"""Options that the commands of ``training`` share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from cough.bundle import in_a_line
+from training.config import TrainingConfig, read_config
+from training.corpus import corpus_path
+from training.stages import PROJECT
+
+
+def chosen_config(
+    parser: argparse.ArgumentParser, path: Path, overrides: list[str] | None = None
+) -> TrainingConfig:
+    """``read_config``; what it cannot read ends the command with one line."""
+    try:
+        return read_config(path, overrides)
+    except ValidationError as error:
+        parser.error(f"{path} and --set do not describe a training: {in_a_line(error)}")
+    except (OSError, ValueError) as error:
+        parser.error(f"{path} and --set do not describe a training: {error}")
+
+
+def corpus_parser(description: str | None) -> argparse.ArgumentParser:
+    """Options of the commands that train with the recipe on one corpus: ``--config --corpus --cache``."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", type=Path, default=PROJECT / "training" / "default.toml")
+    parser.add_argument("--corpus", type=Path, default=corpus_path())
+    parser.add_argument("--cache", type=Path, default=PROJECT / ".cache")
+    return parser
