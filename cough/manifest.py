@@ -121,9 +121,10 @@ class Manifest:
 
     @classmethod
     def _at(cls, url: str) -> Manifest:
-        folder, _, file = url.rpartition("/")
-        if file.lower().endswith(".csv"):
-            manifest = cls(Path(), Path(file), folder)
+        path, mark, query = url.partition("?")  # as of a server that wants to be told ?download=1
+        if path.lower().endswith(".csv"):
+            folder, _, file = path.rpartition("/")
+            manifest = cls(Path(), Path(f"{file}{mark}{query}"), folder)
             manifest.header()
             return manifest
         manifest = cls(Path(), Path(FILE), url.rstrip("/"))
@@ -341,16 +342,17 @@ def _state(file: Path) -> bytes:
 
 
 def _below(root: Path) -> Iterator[str]:
-    """Names of the files below a folder, in order."""
+    """Names of the files below a folder, in order; nothing hidden, nor what is in hidden folders."""
     for folder, folders, files in os.walk(root):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not _is_hidden(name))
         for name in sorted(files):
             if not _is_hidden(name):
                 yield (Path(folder) / name).relative_to(root).as_posix()
 
 
 def _is_hidden(name: str) -> bool:
-    return PurePosixPath(name).name.startswith(".")
+    """Whether any part of a name below the folder begins with a dot, as that of a wastebasket does."""
+    return any(part.startswith(".") for part in PurePosixPath(name).parts)
 
 
 def _is_audio(name: str) -> bool:

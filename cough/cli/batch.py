@@ -136,6 +136,10 @@ def _bar(total: int) -> Iterator[Callable[[int, float], None]]:
         def done(n: int, seconds: float) -> None:
             nonlocal audio_s
             audio_s += seconds
+            if not audio_s:
+                # What an earlier run had done comes without seconds, and says nothing of the pace.
+                bar.reset(task, completed=int(bar.tasks[task].completed) + n)
+                return
             elapsed = bar.tasks[task].elapsed or 0.0
             speed = f"{audio_s / elapsed:.0f} x real time" if audio_s and elapsed else ""
             bar.update(task, advance=n, speed=speed)

@@ -51,11 +51,11 @@ BesideOption = Annotated[
     ),
 ]
 Trained = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--trained-on",
-        help="Manifest the score was trained on: subjects and sounds (pcm_sha256) in both are a leak; by "
-        "default those that stand in two splits (or folds) of the manifest.",
+        help="Manifest, or its URL, the score was trained on: subjects and sounds (pcm_sha256) in both are a "
+        "leak; by default those that stand in two splits (or folds) of the manifest.",
     ),
 ]
 TrainedWhere = Annotated[

@@ -11,14 +11,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from rich.progress import Progress, ProgressColumn
 
 from cough import errors
 from cough.batch import run_batch, summary
+from cough.cli.batch import _bar
 from cough.journal import EVENTS, LOCK, PREDICTIONS, RUN, SHARDS
 from cough.run import Run
 from cough.run import plan_shards as plan
@@ -317,6 +320,28 @@ def test_a_recording_that_never_comes_is_a_row_with_a_code(tmp_path: Path) -> No
     table = pq.read_table(out / "predictions.parquet")
     assert table.column("recording_id").to_pylist() == ["r0", "r1", "r2"]
     assert table.column("error_code").to_pylist() == [None, DECODER_CRASHED, None]
+
+
+def test_the_time_left_does_not_count_on_what_was_done_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resumed run promised the pace of reading its journal."""
+    clock, shown = [0.0], []
+
+    class Timed(Progress):
+        def __init__(self, *columns: ProgressColumn, **options: Any) -> None:
+            super().__init__(*columns, get_time=lambda: clock[0], auto_refresh=False, **options)
+            shown.append(self)
+
+    monkeypatch.setattr("cough.cli.batch.Progress", Timed)
+    with _bar(1_000) as done:
+        for _ in range(2):
+            done(450, 0.0)
+        assert shown[0].tasks[0].completed == 900
+        for _ in range(10):
+            clock[0] += 10.0
+            done(5, 50.0)
+        task = shown[0].tasks[0]
+        assert (task.completed, task.time_remaining) == (950, 100.0)
+        assert task.fields["speed"] == "5 x real time"
 
 
 def test_the_command(recordings: Path, tmp_path: Path) -> None:

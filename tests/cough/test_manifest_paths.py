@@ -89,3 +89,26 @@ def test_any_name_is_a_row(tmp_path_factory: pytest.TempPathFactory, name: bytes
     (line,) = Manifest.open(folder).lines()
     recording_of(line).model_dump_json()
     assert len(Manifest.open(folder).sha256()) == 64
+
+
+def test_nothing_hidden_is_screened(tmp_path: Path) -> None:
+    """Recordings in a wastebasket were."""
+    for name in (".Trash-1000/files/x.wav", "a/.cache/y.wav", "a/.z.wav", "a/b.wav", "c.d/e.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    pytest.importorskip("fsspec")
+    for manifest in (Manifest.open(tmp_path), Manifest.open(tmp_path.as_uri())):
+        assert [line["path"] for line in manifest.lines()] == ["a/b.wav", "c.d/e.wav"]
+        assert not manifest.left_out()
+
+
+def test_a_csv_at_a_url_with_a_query_is_a_csv() -> None:
+    fsspec = pytest.importorskip("fsspec")
+    url = "memory://asked/m.CSV?download=1&path=a/b"
+    with fsspec.open(url, "wb") as file:
+        file.write(b"recording_id,path\na,a.wav\n")
+    manifest = Manifest.open(url)
+    assert manifest.name == url
+    assert Manifest.open(manifest.name) == manifest
+    ((_, where),) = shard(Run.plan(url)).rows
+    assert where == "memory://asked/a.wav"

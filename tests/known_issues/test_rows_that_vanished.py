@@ -7,16 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from cough import errors
 from cough.audio import DecodeLimits, decode
 from cough.batch import run_batch
+from cough.cli import app
 from cough.journal import EVENTS, PREDICTIONS, RUN, SHARDS
 from cough.manifest import Manifest
 from cough.predictions import fetch
 from cough.run import Run, Shard
 from cough.validation import validate, write_fixed
 from tests.benchmarks.batches import in_part
+from tests.cough.evaluation.test_study import world
 from training.corpora.tables import read_csv
 
 HEADER = "recording_id,path,duration_s\n"
@@ -118,3 +121,13 @@ def test_tables_are_on_the_disk_before_the_shards_go(tmp_path: Path, monkeypatch
     run_batch(Run.plan(tmp_path), tmp_path / "out", engine=in_part)
     tables = [name.removeprefix(".").removesuffix(f".{os.getpid()}") for name in done[-5:]]
     assert tables == [EVENTS, "out", PREDICTIONS, "out", f"gone {SHARDS}"]
+
+
+def test_what_a_score_was_trained_on_may_be_at_a_url(tmp_path: Path) -> None:
+    """As a path, the URL lost one of its slashes: whoever was in both stayed unseen."""
+    pytest.importorskip("fsspec")
+    predictions, manifest = world(tmp_path / "in")
+    arguments = ["evaluate", str(predictions), str(manifest), "-o", str(tmp_path / "report")]
+    done = CliRunner().invoke(app, [*arguments, "--trained-on", "memory://nothing-there"])
+    assert done.exit_code == 2
+    assert "at memory://nothing-there." in " ".join(done.stderr.split())

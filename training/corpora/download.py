@@ -14,7 +14,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -94,12 +94,13 @@ def download(
     files = facts.choose(parts)
     archives = folder / ARCHIVES
     archives.mkdir(parents=True, exist_ok=True)
-    _check_room(files, archives)
     with _alone(archives), _client() as client:
         known = _read_record(folder)
+        unpacked = {file.name for file in files if file.name in known and _unpacked(file, folder).exists()}
+        _check_room([file for file in files if file.name not in unpacked], archives)
         fetched = tuple(
             known[file.name]
-            if file.name in known and _unpacked(file, folder).exists()
+            if file.name in unpacked
             else fetch(file, archives, client, progress=progress, wait=wait)
             for file in files
         )
@@ -294,7 +295,7 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _check_room(files: tuple[RemoteFile, ...], archives: Path) -> None:
+def _check_room(files: Sequence[RemoteFile], archives: Path) -> None:
     missing = sum(file.bytes or 0 for file in files if not (archives / file.name).exists())
     there = sum(_size(archives / f".{file.name}.partial") for file in files)
     free = shutil.disk_usage(archives).free

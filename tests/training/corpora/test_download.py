@@ -8,6 +8,7 @@ import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -255,6 +256,18 @@ def test_parts_room_and_permission(mood: Mood, tmp_path: Path) -> None:
         download(described(remote(mood, name="c.zip", bytes=10**18)), tmp_path, wait=no_wait)
     with pytest.raises(errors.CorpusNotOpen, match="synapse"):
         download(dataset.dataset("coda_tb"), tmp_path)
+
+
+def test_what_is_unpacked_already_takes_no_room(
+    mood: Mood, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = described(remote(mood))
+    download(facts, tmp_path, wait=no_wait)
+    (tmp_path / "archives" / "a.zip").unlink()  # as the command says that one may
+    monkeypatch.setattr("training.corpora.download.shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    assert [file.md5 for file in download(facts, tmp_path, wait=no_wait)] == [MD5]
+    with pytest.raises(errors.DownloadFailed, match="no room"):
+        download(described(remote(mood), remote(mood, name="b.zip")), tmp_path, wait=no_wait)
 
 
 def test_the_command(mood: Mood, tmp_path: Path) -> None:
