@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from cough.evaluation.verdict import MISSING, TOGETHER
 
-OURS = ("subject", "split", "pcm_sha256", "in_two_splits")
-"""Made of the manifest: predictions may not bring their own."""
+OURS = ("subject", "split", "group_id", "pcm_sha256", "in_two_splits")
+"""Told by the manifest: predictions may not bring their own."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,12 @@ import pandas as pd
 from cough import errors
 from cough.evaluation.choices import Where
 from cough.evaluation.people import NOBODY
-from cough.manifest import UNKNOWN, Manifest
+from cough.evaluation.table import NEARLY_ALL
+from cough.manifest import UNKNOWN, Manifest, Row
+from cough.words import said
+
+WHO = ("subject_id", "group_id")
+"""Columns that say who is heard, or with whom."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +25,13 @@ class Known:
     """Whom and what a training knew."""
 
     subjects: frozenset[str] = frozenset()
+    """A group for each whom nobody knows."""
     sounds: frozenset[str] = frozenset()
     """``pcm_sha256`` of its recordings."""
+    groups: frozenset[str] = frozenset()
+    recordings: frozenset[str] = frozenset()
+    told: frozenset[str] = frozenset({"subject_id"})
+    """Of ``WHO`` what nearly all of its recordings name: whom it does not name cannot be found by that."""
 
     @classmethod
     def of(cls, manifest: Manifest, conditions: Sequence[str] = ()) -> Known:
@@ -33,26 +43,39 @@ class Known:
 
         Raises
         ------
-        ManifestInvalid : neither a subject nor a hash: nothing could be found, so nothing may be promised;
-            or a condition on no column of it
+        ManifestInvalid : neither a subject nor a group nor a hash: nothing could be found, so nothing may
+            be promised; or a condition on no column of it
         """
         try:
             wheres = [Where.parse(text, manifest.header()) for text in conditions]
         except ValueError as error:
             raise errors.ManifestInvalid(f"Of the training manifest, {error}.") from error
-        recordings = [
-            row.recording
+        trained = (
+            _names(row)
             for row in manifest.rows()
             if all(where.holds(row.columns[where.column]) for where in wheres)
-        ]
-        subjects = frozenset(r.subject_id for r in recordings) - {UNKNOWN}
-        sounds = frozenset(r.pcm_sha256 for r in recordings if r.pcm_sha256)
+        )
+        rows = pd.DataFrame(trained, columns=["subject", "pcm_sha256", "recording_id", *WHO], dtype=object)
+        subjects, sounds = frozenset(rows["subject"]) - {UNKNOWN}, frozenset(rows["pcm_sha256"].dropna())
         if not subjects and not sounds:
             raise errors.ManifestInvalid(
                 "What of the training manifest was trained on names neither subjects nor pcm_sha256: no leak "
                 "could be found by it."
             )
-        return cls(subjects, sounds)
+        return cls(
+            subjects,
+            sounds,
+            groups=frozenset(rows["group_id"]) - {""},
+            recordings=frozenset(rows["recording_id"]),
+            told=frozenset(kind for kind in WHO if rows[kind].ne("").mean() >= NEARLY_ALL),
+        )
+
+
+def _names(row: Row) -> tuple[str | None, ...]:
+    """Its subject or, where nobody knows that, its group; its hash, its own name, and each of ``WHO``."""
+    facts = row.recording
+    who = (said(row.columns.get(kind)) for kind in WHO)
+    return (facts.subject_id, facts.pcm_sha256, facts.recording_id, *who)
 
 
 @dataclass(frozen=True)
@@ -60,7 +83,7 @@ class LookedFor:
     """Whether there was anything to find a leak by."""
 
     people: bool
-    """Known people on both sides."""
+    """Nearly every recording of both sides names its person, or nearly every one its group."""
     sounds: bool
     """The same files: by hash on both sides, or by what the bundle remembers."""
 
@@ -70,19 +93,26 @@ def looked_for(rows: pd.DataFrame, known: Known | None) -> LookedFor:
     known = known or Known()
     by_hash = bool(known.sounds) and "pcm_sha256" in rows and bool(rows["pcm_sha256"].fillna("").ne("").any())
     by_bundle = "in_training" in rows and bool(rows["in_training"].notna().any())
-    people = bool(known.subjects) and not rows["subject"].str.startswith(NOBODY).all()
+    named = {"subject_id": ~rows["subject"].str.startswith(NOBODY)}
+    if "group_id" in rows:
+        named["group_id"] = rows["group_id"].map(said).ne("")
+    people = bool(known.subjects) and any(
+        here.mean() >= NEARLY_ALL for kind, here in named.items() if kind in known.told
+    )
     return LookedFor(people=people, sounds=by_hash or by_bundle)
 
 
 def met(rows: pd.DataFrame, known: Known | None) -> npt.NDArray[np.bool_]:
-    """(n,) which of these rows the training knew: by name, by the hash of a sound, or by its bundle.
+    """(n,) which of these rows the training knew: by name, group, recording or hash, or by its bundle.
 
     What the bundle was trained on, ``cough batch`` has found by itself (``in_training``).
     """
     known = known or Known()
     here = rows["subject"].str.removeprefix(NOBODY).isin(known.subjects)
-    if "pcm_sha256" in rows:
-        here |= rows["pcm_sha256"].isin(known.sounds)
+    columns = {"group_id": known.groups, "recording_id": known.recordings, "pcm_sha256": known.sounds}
+    for column, names in columns.items():
+        if column in rows:
+            here |= rows[column].map(said).isin(names)
     if "in_training" in rows:
         here |= rows["in_training"].eq(True)
     return np.asarray(here, bool)

@@ -201,9 +201,9 @@ def _gate_rates(rows: pd.DataFrame, y: Float, s: Float, who: npt.NDArray[Any]) -
 
 
 def _n_met(rows: pd.DataFrame, trained_on: Known | None) -> int | None:
-    """How many of these the training knew; None where there was nothing to find it by."""
-    looked = looked_for(rows, trained_on)
-    return int(met(rows, trained_on).sum()) if looked.people or looked.sounds else None
+    """How many of these the training knew; None where none was found, and little to find one by."""
+    looked, n = looked_for(rows, trained_on), int(met(rows, trained_on).sum())
+    return n if n or looked.people or looked.sounds else None
 
 
 def _compared(labelled: pd.DataFrame, y: Float, s: Float, other: pd.DataFrame, column: str) -> dict[str, Any]:

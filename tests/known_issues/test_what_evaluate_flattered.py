@@ -11,6 +11,7 @@ import pytest
 
 from cough.evaluation import resampling
 from cough.evaluation.choices import Beside
+from cough.evaluation.leaks import Known, LookedFor, looked_for, met
 from cough.evaluation.metrics import wilson
 from cough.evaluation.report import SUMMARY, write_report
 from cough.evaluation.resampling import compare, set_against
@@ -138,3 +139,51 @@ def test_what_a_comparator_was_fitted_on_is_said(tmp_path: Path) -> None:
     assert any("Not known" in s and " age" in s for s in condition["verdict"]["sentences"])
     write_report(metrics, tmp_path / "out", title="t")
     assert "age and sex (sex); " in (tmp_path / "out" / SUMMARY).read_text()
+
+
+def manifest_of(folder: Path, header: str, *lines: str) -> Manifest:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "recordings.csv").write_text("\n".join([header, *lines]) + "\n")
+    return Manifest.open(folder)
+
+
+@pytest.mark.parametrize(
+    ("trained", "judged"),
+    [
+        ("s1,g", "s2,g"),  # a group of two people
+        ("s1,g", "unknown,g"),
+        ("unknown,g", "s2,g"),
+        (",", ","),  # by the recording alone
+    ],
+)
+def test_a_leak_by_group_or_recording_is_found_beside_trained_on(
+    tmp_path: Path, trained: str, judged: str
+) -> None:
+    """``--trained-on`` compared subjects alone, and the check of groups was off with it."""
+    header = "recording_id,path,subject_id,group_id"
+    first = "b" if trained == "," else "a"
+    known = Known.of(manifest_of(tmp_path / "t", header, f"{first},a.wav,{trained}", "z,z.wav,s9,g9"))
+    subject, group = judged.split(",")
+    names = {"subject": [subject or "recording:b", "s8"], "recording_id": ["b", "c"], "group_id": [group, ""]}
+    assert list(met(pd.DataFrame(names), known)) == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("trained", "judged", "people"),
+    [
+        ("s1,g", ("s2", "g2"), True),
+        ("s1,", ("s2", "g2"), True),
+        (",g", ("s2", "g2"), True),
+        (",g", ("s2", ""), False),
+        ("s1,", ("recording:b", "g2"), False),
+    ],
+)
+def test_people_were_looked_for_where_both_sides_name_them(
+    tmp_path: Path, trained: str, judged: tuple[str, str], people: bool
+) -> None:
+    header = "recording_id,path,subject_id,group_id"
+    known = Known.of(manifest_of(tmp_path, header, f"a,a.wav,{trained}"))
+    rows = pd.DataFrame({"subject": [judged[0]], "group_id": [judged[1]]})
+    assert looked_for(rows, known) == LookedFor(people=people, sounds=False)
+    few = pd.concat([rows, *[pd.DataFrame({"subject": ["recording:x"], "group_id": [""]})] * 3])
+    assert not looked_for(few, known).people
