@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import ValidationError
 
 from cough import errors
@@ -33,6 +36,8 @@ NEAR_COSINE = 0.98
 """Embeddings of one loudest second that agree more than this are compared by ear."""
 NEAR_CORRELATION = 0.9
 """Two pieces of sound that correlate more than this, at the best shift, are one."""
+IN_MEMORY_BYTES = 256 << 20
+"""Of loudest seconds; more of them wait on the disk, where a million take 32 GB."""
 NO_CLAIM = frozenset({"", "unlabelled", "unknown"})
 """Labels that no other label contradicts."""
 CODES = {
@@ -81,7 +86,46 @@ class _Heard:
     to be used."""
     sha256: str
     embedding: Float32
-    piece: Float32 = field(repr=False)
+    piece: int
+    """The loudest second's number in ``_Pieces``."""
+    audible: bool
+    """Digital silence is nobody's copy."""
+
+
+class _Pieces:
+    """Loudest seconds by their number, all added before the first is read.
+
+    Parameters
+    ----------
+    file : empty, for reading and writing
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._n = 0
+
+    def add(self, piece: npt.NDArray[np.float16]) -> int:
+        """Keep up to a second, with silence after it.
+
+        Raises
+        ------
+        OutputUnwritable : the disk for temporary files does not take it
+        """
+        second = np.zeros(SAMPLE_RATE_HZ, np.float16)
+        second[: len(piece)] = piece
+        try:
+            self._file.write(second.tobytes())
+        except OSError as error:
+            raise errors.OutputUnwritable(
+                f"Temporary files cannot be written ({error.strerror}); TMPDIR names another folder for them."
+            ) from error
+        self._n += 1
+        return self._n - 1
+
+    def __getitem__(self, number: int) -> Float32:
+        size = SAMPLE_RATE_HZ * np.dtype(np.float16).itemsize
+        self._file.seek(number * size)
+        return np.frombuffer(self._file.read(size), np.float16).astype(np.float32)
 
 
 def validate(
@@ -100,12 +144,20 @@ def validate(
     Raises
     ------
     ManifestInvalid : the csv cannot be read at all
+    OutputUnwritable : what waits to be compared fits into no temporary file
     """
+    encoder = Encoder(bundle) if bundle else None
+    with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as file:
+        return sorted(_problems(manifest, encoder, _Pieces(file), progress), key=lambda p: p.line)
+
+
+def _problems(
+    manifest: Manifest, encoder: Encoder | None, pieces: _Pieces, progress: Callable[[], None]
+) -> list[Problem]:
     problems: list[Problem] = []
     seen: dict[str, int] = {}
     splits: dict[tuple[str, str], str] = {}
     heard: list[_Heard] = []
-    encoder = Encoder(bundle) if bundle else None
     n_lines = 0
     for number, line in manifest.numbered():
         n_lines += 1
@@ -121,7 +173,7 @@ def validate(
                 problems.append(Problem(f"{kind}_in_two_splits", number, recording.recording_id, message))
         if encoder is None:
             continue
-        outcome = _listen(manifest, line, recording, number, encoder)
+        outcome = _listen(manifest, line, recording, number, encoder, pieces)
         if isinstance(outcome, Problem):
             problems.append(outcome)
         else:
@@ -129,11 +181,11 @@ def validate(
             heard.append(outcome[1])
     if not n_lines:
         problems.append(Problem("no_recording", 1, "", "the manifest names no recording"))
-    problems += _copies(heard, progress)
+    problems += _copies(heard, pieces, progress)
     if encoder is not None:
         for _ in range(n_lines - len(heard)):
             progress()
-    return sorted(problems, key=lambda p: p.line)
+    return problems
 
 
 def _kept_together(line: dict[str, str], recording: Recording) -> Iterator[tuple[str, str]]:
@@ -242,7 +294,12 @@ def _cells(line: dict[str, str], number: int, seen: dict[str, int]) -> tuple[lis
 
 
 def _listen(
-    manifest: Manifest, line: dict[str, str], recording: Recording, number: int, encoder: Encoder
+    manifest: Manifest,
+    line: dict[str, str],
+    recording: Recording,
+    number: int,
+    encoder: Encoder,
+    pieces: _Pieces,
 ) -> Problem | tuple[float, _Heard]:
     name = recording.recording_id
     try:
@@ -257,9 +314,16 @@ def _listen(
     centre_s = _loudest_s(waveform.samples)
     event = CoughEvent(start_s=max(0.0, centre_s - 0.5), end_s=centre_s + 0.5, score=0.0)
     begin = round(event.start_s * SAMPLE_RATE_HZ)
-    piece = waveform.samples[begin : begin + SAMPLE_RATE_HZ]
-    embedding = encoder.embed(waveform.samples, [event])[0]
-    heard = _Heard(number, recording, _claims(line), sha256, embedding, piece.astype(np.float16))
+    piece = waveform.samples[begin : begin + SAMPLE_RATE_HZ].astype(np.float16)
+    heard = _Heard(
+        line=number,
+        recording=recording,
+        labels=_claims(line),
+        sha256=sha256,
+        embedding=encoder.embed(waveform.samples, [event])[0],
+        piece=pieces.add(piece),
+        audible=bool(piece.any()),
+    )
     return waveform.duration_s, heard
 
 
@@ -287,9 +351,9 @@ def _loudest_s(samples: Float32) -> float:
     return (int(np.argmax(energy[size:] - energy[:-size])) + size / 2) / SAMPLE_RATE_HZ
 
 
-def _copies(heard: list[_Heard], progress: Callable[[], None]) -> Iterator[Problem]:
+def _copies(heard: list[_Heard], pieces: _Pieces, progress: Callable[[], None]) -> Iterator[Problem]:
     """Copies that stand under two subjects, in two splits or with two labels."""
-    audible = [h for h in heard if h.piece.any()]
+    audible = [h for h in heard if h.audible]
     for _ in range(len(heard) - len(audible)):
         progress()
     same: dict[str, list[_Heard]] = defaultdict(list)
@@ -307,7 +371,7 @@ def _copies(heard: list[_Heard], progress: Callable[[], None]) -> Iterator[Probl
             one, other = audible[begin + int(i)], audible[int(j)]
             if other.line >= one.line or other.sha256 == one.sha256 or not _at_odds(one, other):
                 continue
-            if _correlation(one.piece, other.piece) >= NEAR_CORRELATION:
+            if _correlation(pieces[one.piece], pieces[other.piece]) >= NEAR_CORRELATION:
                 yield from _copy(one, other, "near_duplicate_audio")
                 yield from _conflicts([other, one])
         for _ in some:

@@ -59,6 +59,20 @@ def test_every_kind_of_problem_is_found_and_nothing_else(folder: Path, bundle: B
     }
 
 
+def test_what_waits_to_be_compared_may_wait_on_the_disk(
+    folder: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All loudest seconds were in memory: 32 GB of a million."""
+    manifest = Manifest.open(folder)
+    expected = validate(manifest, bundle=bundle)
+    monkeypatch.setattr("cough.validation.IN_MEMORY_BYTES", 1)
+    assert validate(manifest, bundle=bundle) == expected
+    monkeypatch.setattr("tempfile.tempdir", str(folder / "nowhere"))
+    with pytest.raises(errors.OutputUnwritable, match="TMPDIR"):
+        validate(manifest, bundle=bundle)
+    assert {p.code for p in validate(manifest)} < {p.code for p in expected}
+
+
 def test_without_audio_only_cells_and_splits_are_checked(folder: Path) -> None:
     codes = {p.code for p in validate(Manifest.open(folder))}
     assert codes == {"impossible_age", "unknown_code", "subject_in_two_splits"}
