@@ -6,6 +6,7 @@ fell to 0.619 after matching.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,10 +68,11 @@ def exact_match(table: pd.DataFrame, labels: Float, subjects: npt.ArrayLike, *, 
         else:
             cells[name] = column.astype("string").fillna("unknown")
     keys = np.array(["|".join(map(str, row)) for row in cells.itertuples(index=False)])
+    _, cell = np.unique(keys, return_inverse=True)
+    by_cell = np.split(np.argsort(cell, kind="stable"), np.cumsum(np.bincount(cell))[:-1])
     random = np.random.default_rng(seed)
     pairs: list[tuple[int, int]] = []
-    for key in sorted(set(keys)):
-        here = np.flatnonzero(keys == key)
+    for here in by_cell:
         positive = random.permutation(here[labels[here] == 1])
         negative = random.permutation(here[labels[here] == 0])
         pairs += list(zip(positive.tolist(), negative.tolist(), strict=False))
@@ -89,17 +91,26 @@ def propensity_match(table: pd.DataFrame, labels: Float, subjects: npt.ArrayLike
     model = make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression(max_iter=2_000))
     logit = np.asarray(model.fit(x, labels).decision_function(x))
     caliper = CALIPER_SD * float(logit.std())
-    free = {int(i) for i in np.flatnonzero(labels == 0)}
+    free = sorted((float(logit[i]), int(i)) for i in np.flatnonzero(labels == 0))
     pairs: list[tuple[int, int]] = []
     for positive in np.random.default_rng(seed).permutation(np.flatnonzero(labels == 1)):
         if not free:
             break
-        candidates = np.fromiter(free, np.int64)
-        nearest = int(candidates[np.argmin(np.abs(logit[candidates] - logit[positive]))])
-        if abs(logit[nearest] - logit[positive]) <= caliper:
+        place = _nearest(free, float(logit[positive]))
+        away, nearest = abs(free[place][0] - logit[positive]), free[place][1]
+        if away <= caliper:
             pairs.append((int(positive), nearest))
-            free.remove(nearest)
+            del free[place]
     return _matched("propensity", table, labels, _distinct(pairs, subjects))
+
+
+def _nearest(free: list[tuple[float, int]], value: float) -> int:
+    """Where in ``free``, pairs of a number and a row in order, the nearest number is."""
+    above = bisect_left(free, (value,))
+    below = bisect_left(free, free[above - 1][:1]) if above else above
+    return min(
+        (i for i in (below, above) if i < len(free)), key=lambda i: (abs(free[i][0] - value), free[i][1])
+    )
 
 
 def _distinct(pairs: list[tuple[int, int]], subjects: npt.ArrayLike) -> list[tuple[int, int]]:

@@ -213,10 +213,10 @@ def _difference_variance(parts: list[Array]) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values that hold for all comparisons together (Holm 1979)."""
-    order = np.argsort(p_values)
-    adjusted, highest = [0.0] * len(p_values), 0.0
-    for rank, index in enumerate(order):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+    """Adjusted p-values that hold for all comparisons together (Holm 1979); NaN where there is none."""
+    known = int(np.isfinite(p_values).sum())
+    adjusted, highest = [float("nan")] * len(p_values), 0.0
+    for rank, index in enumerate(np.argsort(p_values)[:known]):  # NaN is last
+        highest = max(highest, min(1.0, (known - rank) * p_values[index]))
         adjusted[index] = highest
     return adjusted

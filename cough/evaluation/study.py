@@ -6,7 +6,6 @@ Holm's over all comparators of a condition. Everything here is plain data: what 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, TypeAlias
@@ -18,8 +17,9 @@ import pandas as pd
 from cough import errors
 from cough.evaluation import matching
 from cough.evaluation.comparators import Comparator, comparators, matchable, subject_folds
+from cough.evaluation.increments import increments
 from cough.evaluation.leaks import Known, leaks, looked_for, met, straddling, subjects_of
-from cough.evaluation.metrics import auprc, expected_calibration_error, holm, precision_recall
+from cough.evaluation.metrics import auprc, expected_calibration_error, precision_recall
 from cough.evaluation.parts import splits, subgroups
 from cough.evaluation.people import NOBODY, clusters
 from cough.evaluation.resampling import (
@@ -272,7 +272,7 @@ def _condition(
         "audio": sound(y, p, rows, name, who),
         "comparators": [
             {**beside, **adds}
-            for beside, adds in zip(_beside(y, p, who, found), _increments(y, p, who, found), strict=True)
+            for beside, adds in zip(_beside(y, p, who, found), increments(y, p, who, found), strict=True)
         ],
         "not_beside": shortcuts(rows, table.stated, y, who, folds),
         "leaks": leaks(rows, trained_on),
@@ -339,47 +339,6 @@ def _beside(y: Float, p: Float, who: npt.NDArray[Any], found: list[Comparator]) 
 def _gap(y: Float, p: Float, s: Float, who: npt.NDArray[Any]) -> dict[str, Any]:
     found = set_against(y, p, s, who)
     return {"auroc": found["other"], "audio_minus_this": found["this_minus_other"], "curve": roc(y, s)}
-
-
-def _increments(y: Float, p: Float, who: npt.NDArray[Any], found: list[Comparator]) -> list[dict[str, float]]:
-    """What the audio score adds to each comparator, as p-values."""
-    p_values = []
-    for one in found:
-        scored = np.isfinite(one.scores)
-        p_values.append(_increment(y[scored], p[scored], one.scores[scored], who[scored]))
-    return [
-        {"p_audio_adds": p_value, "p_audio_adds_holm": adjusted}
-        for p_value, adjusted in zip(p_values, holm(p_values), strict=True)
-    ]
-
-
-def _increment(y: Float, p: Float, s: Float, who: npt.NDArray[Any]) -> float:
-    """p-value of a likelihood-ratio test: does the audio score add to this one? One row a subject."""
-    import statsmodels.api as sm
-    from scipy.stats import chi2
-    from statsmodels.tools.sm_exceptions import ModelWarning
-
-    people = pd.DataFrame({"who": who, "y": y, "p": _logit(p), "s": _logit(s)}).groupby("who").mean()
-    if people["y"].round().nunique() < 2 or people["p"].nunique() < 2:
-        return float("nan")
-    outcome = people["y"].round()
-
-    def fitted(columns: list[str]) -> Any:
-        x = sm.add_constant(people[columns])
-        with warnings.catch_warnings(), np.errstate(over="ignore"):
-            # A score that tells all apart, or nothing: the likelihood stands, and the coefficient's sign.
-            warnings.simplefilter("ignore", ModelWarning)
-            return sm.GLM(outcome, x, family=sm.families.Binomial()).fit()
-
-    both = fitted(["s", "p"])
-    if both.params["p"] <= 0:  # upside down, it adds nothing that anybody could use
-        return 1.0
-    return float(chi2.sf(max(0.0, 2 * (both.llf - fitted(["s"]).llf)), 1))
-
-
-def _logit(p: Float) -> Float:
-    clipped = np.clip(p, 1e-3, 1 - 1e-3)
-    return np.asarray(np.log(clipped / (1 - clipped)))
 
 
 def _match(

@@ -134,7 +134,6 @@ def judge(condition: dict[str, Any]) -> Verdict:
             "no word for the label itself belongs there (--beside NAME=COLUMN)."
         )
     unmatched = []
-    alike = {b["name"]: False for matched in condition["matched"] for b in matched["balance"]}
     for matched in condition["matched"]:
         figure = matched["auroc"]
         if figure is None:
@@ -146,16 +145,16 @@ def judge(condition: dict[str, Any]) -> Verdict:
         )
         if figure["low"] <= CHANCE:
             unmatched.append(matched["method"])
-        apart = [b for b in matched["balance"] if not abs(b["after"]) <= UNBALANCED]
-        alike |= {b["name"]: True for b in matched["balance"] if b not in apart}
-        if apart:
+        if apart := _apart(matched):
             named = _and([f"{b['name']} ({b['after']:+.2f})" for b in apart])
             sentences.append(
                 f"These pairs are not alike in {named}, differences in standard deviations: what that tells "
                 "is not ruled out by them."
             )
-    if not all(alike.values()):
+    asked = {name for matched in condition["matched"] for name in matched["on"]}
+    if asked and not any(_alike(matched, asked) for matched in condition["matched"]):
         unmatched.append("no method")
+        sentences.append(f"No method of matching gave pairs that are alike in all of {_and(sorted(asked))}.")
     if condition["absent"]:
         sentences.append(
             f"Not known of these recordings, so not ruled out: {_and(condition['absent'])}. "
@@ -185,8 +184,6 @@ def judge(condition: dict[str, Any]) -> Verdict:
     if compared and compared["not_measured"]["selects"]:
         missed = _shares(compared["not_measured"], "positive", "negative")
         sentences.append(f"The other model did not measure {missed}: on the rest it may look too good.")
-    if condition["matched"] and not any(matched["auroc"] for matched in condition["matched"]):
-        unmatched.append("every method")
     level: Level = "beyond_comparators"
     if condition["leaks"] or condition["in_two_splits"]:
         level = "leak"
@@ -204,6 +201,19 @@ def judge(condition: dict[str, Any]) -> Verdict:
         level = "subjects_unknown"
     headline = IN_TWO_SPLITS if level == "leak" and not condition["leaks"] else HEADLINE[level]
     return Verdict(level=level, headline=headline, sentences=tuple(sentences))
+
+
+def _apart(matched: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the pairs of a method are not alike in."""
+    return [b for b in matched["balance"] if not abs(b["after"]) <= UNBALANCED]
+
+
+def _alike(matched: dict[str, Any], asked: set[str]) -> bool:
+    """Whether a method's pairs were judged, and are alike in everything that any method matched on.
+
+    What one method balances and what another does are two sets of pairs: a shortcut may pass through both.
+    """
+    return matched["auroc"] is not None and set(matched["on"]) == asked and not _apart(matched)
 
 
 def not_judged(condition: dict[str, Any]) -> Verdict:

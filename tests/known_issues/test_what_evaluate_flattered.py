@@ -8,20 +8,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cough.evaluation import resampling
 from cough.evaluation.choices import Beside
+from cough.evaluation.comparators import Comparator
+from cough.evaluation.increments import increments
 from cough.evaluation.leaks import Known, LookedFor, looked_for, met
-from cough.evaluation.metrics import wilson
+from cough.evaluation.matching import exact_match, propensity_match
+from cough.evaluation.metrics import holm, wilson
 from cough.evaluation.report import SUMMARY, write_report
 from cough.evaluation.resampling import compare, set_against
 from cough.evaluation.sound import sound
 from cough.evaluation.study import evaluate
 from cough.evaluation.table import columns_of, features, join, same_or_unknown
+from cough.evaluation.verdict import judge
 from cough.manifest import Manifest
 from tests.cough.evaluation import test_study
 from tests.cough.evaluation.test_study import comparator, world
 from tests.known_issues.test_the_evaluation_could_be_fooled import altered
+from tests.known_issues.test_the_verdict_said_what_was_not_known import condition as condition_with
 
 N = 120
 
@@ -187,3 +194,76 @@ def test_people_were_looked_for_where_both_sides_name_them(
     assert looked_for(rows, known) == LookedFor(people=people, sounds=False)
     few = pd.concat([rows, *[pd.DataFrame({"subject": ["recording:x"], "group_id": [""]})] * 3])
     assert not looked_for(few, known).people
+
+
+def p_of(p: np.ndarray, s: np.ndarray, y: np.ndarray) -> float:
+    (found,) = increments(y, p, np.arange(len(y)), [Comparator("other", (), s)])
+    return found["p_audio_adds_holm"]
+
+
+def test_scores_of_a_rare_condition_add_what_they_tell() -> None:
+    """All below 0.001, they were one score, and the missing p-value was printed as 1.000."""
+    random = np.random.default_rng(0)
+    y = (np.arange(300) % 2).astype(float)
+    other = random.random(300)
+    rare = 10 ** (random.normal(size=300) / 3 + y - 6)
+    assert p_of(rare, other, y) < 1e-6
+    assert p_of(10 ** (random.normal(size=300) / 3 - 6), other, y) > 0.01
+    assert p_of(np.where(np.arange(300) == 7, 0.0, rare), other, y) < 1e-6
+    assert p_of(y.copy(), other, y) < 1e-6
+    assert np.isnan(p_of(np.full(300, 0.5), other, y))
+
+
+def test_a_missing_p_value_stays_missing_and_counts_for_none() -> None:
+    nan = float("nan")
+    assert holm([0.04, nan, 0.01]) == pytest.approx([0.04, nan, 0.02], nan_ok=True)
+    assert np.isnan(holm([nan])).all()
+
+
+def pairs(method: str, on: list[str], **after: float) -> dict[str, Any]:
+    balance = [{"name": name, "before": 1.0, "after": gap} for name, gap in after.items()]
+    figure = {"value": 0.8, "low": 0.7, "high": 0.9}
+    return {"method": method, "n_pairs": 40, "on": on, "auroc": figure, "balance": balance}
+
+
+@pytest.mark.parametrize(
+    ("exact", "propensity", "level"),
+    [
+        # Each balances what the other does not.
+        ({"sex": 0.0}, {"sex": 0.4, "level_rms_db": 0.1}, "not_beyond"),
+        ({"sex": 0.0}, {"sex": 0.1, "level_rms_db": 0.4}, "not_beyond"),
+        ({"sex": 0.0}, {"sex": 0.1, "level_rms_db": 0.1}, "beyond_comparators"),
+        ({"sex": 0.3}, {"sex": 0.1, "level_rms_db": 0.1}, "beyond_comparators"),
+    ],
+)
+def test_one_method_makes_pairs_alike_in_everything(
+    exact: dict[str, float], propensity: dict[str, float], level: str
+) -> None:
+    matched = [
+        pairs("exact", ["age and sex"], **exact),
+        pairs("propensity", ["age and sex", "levels"], **propensity),
+    ]
+    verdict = judge(condition_with(matched=matched))
+    assert verdict.level == level
+    said = any("alike in all of age and sex and levels" in sentence for sentence in verdict.sentences)
+    assert said == (level == "not_beyond")
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 5)), min_size=4, max_size=60), st.integers(0, 3))
+def test_pairs_are_those_of_the_slow_way(people: list[tuple[int, int]], seed: int) -> None:
+    """Every cell went through all rows, every positive through all negatives: hours for 200,000 rows."""
+    labels, numbers = (np.array(column, float) for column in zip(*people, strict=True))
+    if len(set(labels)) < 2 or len(set(numbers)) < 2:
+        return
+    table, who = pd.DataFrame({"number": numbers}), np.arange(len(people))
+    exact = exact_match(table, labels, who, seed=seed).pairs
+    assert (numbers[exact[:, 0]] == numbers[exact[:, 1]]).all()
+    assert len(exact) == sum(
+        min(((numbers == value) & (labels == k)).sum() for k in (0, 1)) for value in set(numbers)
+    )
+    free = set(np.flatnonzero(labels == 0).tolist())
+    for positive, negative in propensity_match(table, labels, who, seed=seed).pairs.tolist():
+        gaps = {i: abs(numbers[i] - numbers[positive]) for i in free}
+        assert gaps[negative] == min(gaps.values())
+        assert negative == min(i for i in free if numbers[i] == numbers[negative])
+        free.remove(negative)
