@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import socket
 
 import uvicorn
 
@@ -17,6 +18,30 @@ class Exposed(CoughError):
     """The service would answer anybody on an address that others can reach."""
 
     code = "exposed"
+
+
+class AddressUnusable(CoughError):
+    """Another program listens there already, or the address is not this machine's or not ours to use."""
+
+    code = "address_unusable"
+
+
+def check_address(host: str, port: int) -> None:
+    """Whether a service could listen there: the server itself would say no to its log alone.
+
+    Raises
+    ------
+    AddressUnusable
+    """
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise AddressUnusable(f"Nothing can listen at {host}, port {port}: {error.strerror}.") from error
 
 
 def build_server(settings: Settings) -> uvicorn.Server:
@@ -51,6 +76,13 @@ def build_server(settings: Settings) -> uvicorn.Server:
 
 
 def run(settings: Settings) -> None:
-    """Serve until SIGINT or SIGTERM, then finish what was accepted."""
+    """Serve until SIGINT or SIGTERM, then finish what was accepted.
+
+    Raises
+    ------
+    AddressUnusable : before the bundle is loaded
+    Exposed, BundleError, KeysUnusable : as ``build_server``
+    """
+    check_address(settings.host, settings.port)
     logs.configure(settings.log_level)
     build_server(settings).run()

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -57,6 +58,19 @@ def cough_serve(*options: str) -> Iterator[Started]:
 
 def screen(url: str) -> int:
     return httpx.post(f"{url}/v1/screenings", files={"file": GOOD}, timeout=60).status_code
+
+
+def test_an_address_that_is_taken_is_said_in_a_line() -> None:
+    """It was said in the log alone, as JSON, after the bundle was loaded."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run([*COMMAND, "--port", str(port)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: address_unusable: Nothing can listen at 127.0.0.1")
+    done = subprocess.run(
+        [*COMMAND, "--host", "192.0.2.1", "--allow-no-keys"], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr.split(":")[1].strip()) == (2, "address_unusable")
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
