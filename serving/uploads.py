@@ -125,7 +125,7 @@ def _checked(form: FormData) -> Upload:
         else:
             raise _invalid(name, "the form has file, metadata and prevalence")
     if not recordings:
-        raise _invalid("file", "there is none")
+        raise _invalid("file", "there is none, or the form breaks off before its end")
     return Upload(
         recordings,
         metadata=_metadata(texts["metadata"]) if "metadata" in texts else None,
