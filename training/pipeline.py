@@ -124,7 +124,7 @@ def loso_jobs(
     gate = config.gate.model_copy(update=given)
     short = config.model_copy(update={"gate": gate, "threads": 1})
     inputs = {
-        **{key: shared[key] for key in ("labels", "teacher", "waves", "libraries")},
+        **{key: shared[key] for key in ("labels", "teacher", "waves", "libraries", "device")},
         "source": source_hash([*GATE_SOURCES, "training.loso", "training.scoring"]),
     }
     parts = range(deal(corpus, config).n_parts)

@@ -71,7 +71,7 @@ Match = Annotated[
     typer.Option(
         "--match-on",
         help="Confounder to match on instead of levels, age and sex, device and channel, source and those of "
-        "--beside; also symptoms, date, history, place. Repeatable.",
+        "--beside; also symptoms, vital signs, date, history, place. Repeatable.",
     ),
 ]
 Title = Annotated[str, typer.Option("--title", help="Heading of the report.")]
