@@ -108,11 +108,15 @@ def met(rows: pd.DataFrame, known: Known | None) -> npt.NDArray[np.bool_]:
     What the bundle was trained on, ``cough batch`` has found by itself (``in_training``).
     """
     known = known or Known()
+    nobody = rows["subject"].str.startswith(NOBODY)
     here = rows["subject"].str.removeprefix(NOBODY).isin(known.subjects)
-    columns = {"group_id": known.groups, "recording_id": known.recordings, "pcm_sha256": known.sounds}
-    for column, names in columns.items():
+    for column, names in {"group_id": known.groups, "pcm_sha256": known.sounds}.items():
         if column in rows:
             here |= rows[column].map(said).isin(names)
+            nobody &= rows[column].map(said).eq("")
+    # Other corpora may count their recordings alike: their names tell only where nothing else does.
+    if "recording_id" in rows:
+        here |= nobody & rows["recording_id"].isin(known.recordings)
     if "in_training" in rows:
         here |= rows["in_training"].eq(True)
     return np.asarray(here, bool)

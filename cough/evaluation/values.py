@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from cough.words import said
+
 DATES = ("date", "datetime", "record_date", "submission_date")
 NUMBERS = ("age", "latitude", "longitude", "reported_cough_dur")
 """Columns that hold numbers, whatever else stands in them."""
@@ -81,7 +83,7 @@ def _dates(frame: pd.DataFrame) -> None:
 def _ages(frame: pd.DataFrame) -> None:
     """Ages that are no number, such as "60-69", stay words."""
     if "age" in frame and "age_band" not in frame:
-        words = frame["age"].astype("string").fillna("")
+        words = frame["age"].astype("string").fillna("").map(said)
         bands = words.where(pd.to_numeric(words, errors="coerce").isna(), "")
         if bands.ne("").any():
             frame["age_band"] = bands.astype(object)

@@ -13,7 +13,7 @@ from tests.conftest import EXAMPLES
 
 def test_a_bad_cell_is_found_before_the_work(tmp_path: Path) -> None:
     good = [f"{i},{EXAMPLES / 'synthetic_noise.ogg'},5.0" for i in range(70)]
-    lines = ["recording_id,path,duration_s", *good, "last,x.wav,n/a"]
+    lines = ["recording_id,path,duration_s", *good, "last,x.wav,soon"]
     (tmp_path / "recordings.csv").write_text("\n".join(lines) + "\n")
     with pytest.raises(errors.ManifestInvalid, match="Line 72: duration_s"):
         Run.plan(tmp_path)
