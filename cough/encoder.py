@@ -45,13 +45,15 @@ class Encoder:
         ------
         BundleIncompatible : the graph gives something that is no number
         """
-        rows = [self._run(cut_window(samples, event, self.window)) for event in events]
-        return np.stack(rows) if rows else np.zeros((0, self.spec.embedding_size), np.float32)
+        if not len(events):
+            return np.zeros((0, self.spec.embedding_size), np.float32)
+        rows = np.stack([self._run(cut_window(samples, event, self.window)) for event in events])
+        if not np.isfinite(rows).all():
+            raise errors.BundleIncompatible(f"{self.spec.file} gives something that is no number.")
+        return rows
 
     def _run(self, window: Float32) -> Float32:
         row: Float32 = self._session.run(None, {self._input: window[None]})[0][0]
-        if not np.isfinite(row).all():
-            raise errors.BundleIncompatible(f"{self.spec.file} gives something that is no number.")
         return row
 
     def _check_shape(self) -> None:

@@ -65,7 +65,7 @@ def test_short_gates_are_trained_as_their_section_says() -> None:
     ]
     corpus = Corpus(root=None, recordings=tuple(recordings))  # type: ignore[arg-type]
     config = read_config(PROJECT / "training" / "default.toml", ["loso.epochs=3", "loso.members=2"])
-    shared = dict.fromkeys(("labels", "teacher", "waves", "libraries"), "")
+    shared = dict.fromkeys(("labels", "teacher", "waves", "libraries", "device"), "")
     jobs = loso_jobs(corpus, (), Path("waves"), Path("cache"), config, shared)
     assert [job.part for job in jobs] == list(range(deal(corpus, config).n_parts))
     assert {(job.config.gate.epochs, job.config.gate.members) for job in jobs} == {(3, 2)}
