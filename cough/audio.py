@@ -239,7 +239,7 @@ def _open(source: AudioSource, limits: DecodeLimits) -> tuple[BinaryIO, int]:
     if isinstance(source, bytes | bytearray | memoryview):
         data = bytes(source)
     elif hasattr(source, "read"):
-        data = _read_at_most(source, limits.max_bytes + 1)
+        data = read_at_most(source, limits.max_bytes + 1)
     else:
         raise TypeError(f"a recording is a path, bytes or a binary file, not {type(source).__name__}")
     if not data:
@@ -247,8 +247,8 @@ def _open(source: AudioSource, limits: DecodeLimits) -> tuple[BinaryIO, int]:
     return io.BytesIO(data), len(data)
 
 
-def _read_at_most(source: IO[bytes], n: int) -> bytes:
-    """``read`` of a raw or network file may return less than is still to come."""
+def read_at_most(source: IO[bytes], n: int) -> bytes:
+    """All there is, or so many bytes; ``read`` of a raw or network file may return less than is to come."""
     pieces, left = [], n
     while left and (piece := source.read(min(left, 1 << 20))):  # raw files allocate what is asked for
         pieces.append(piece)

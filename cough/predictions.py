@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import os
 import re
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from cough import errors, store
-from cough.audio import DecodeLimits, decode
+from cough.audio import DecodeLimits, decode, read_at_most
 from cough.evaluation.baselines import LEVEL_STATISTICS, level_statistics
 from cough.manifest import Recording
 from cough.screener import Screener
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 _ESCAPED = re.compile(r"\\udc[89a-f][0-9a-f]")
 """How ``Manifest.lines`` writes a byte of a name that is not UTF-8."""
-PIECE_BYTES = 1 << 20
-"""So much is asked of a store at a time."""
 INTERNAL = "internal"
 """Error code of a recording that this library failed on; ours to mend, the run goes on."""
 
@@ -83,15 +81,7 @@ def fetch(where: str, *, limits: DecodeLimits | None = None) -> str | bytes:
             raise errors.FileUnreadable("The name of the file is not UTF-8: rename it.")
         return where
     with store.opened(where) as file:
-        return _read_at_most(file, (limits or DecodeLimits()).max_bytes + 1)
-
-
-def _read_at_most(file: IO[bytes], n_bytes: int) -> bytes:
-    """All there is, or so much of it; some drivers' ``read`` returns less than is still to come."""
-    data = bytearray()
-    while len(data) < n_bytes and (piece := file.read(min(n_bytes - len(data), PIECE_BYTES))):
-        data += piece
-    return bytes(data)
+        return read_at_most(file, (limits or DecodeLimits()).max_bytes + 1)
 
 
 def prediction_schema(conditions: tuple[str, ...]) -> pa.Schema:

@@ -199,7 +199,8 @@ def train_condition(
     evidence = evidence_of(judged, judged.mediator, config)
     margin = margin_over_levels(out_of_fold, out_of_fold.mediator)
     bands = tuple(band for band in config.bands if _is_judged(test, inside, band, config))
-    known = sum(one in (read_heard(bundle) or ()) for one in test.fingerprints.tolist())
+    heard = read_heard(bundle) or frozenset()
+    known = sum(one in heard for one in test.fingerprints.tolist())
     answers = (
         margin[0] > 0
         and min(_people(train, n)) >= MIN_A_CLASS
