@@ -1,9 +1,7 @@
 """What is wrong with a manifest: its cells, its files, its splits, and copies of one sound.
 
-Copies are looked for in two ways: recordings whose decoded samples are equal, and recordings whose
-loudest second has nearly the same embedding and then also the same course of sound. A copy matters
-where it stands under two subjects, in two splits, or with two labels. Which of two labels that contradict
-each other is right, nobody can tell here: ``write_fixed`` keeps none of their lines.
+Which of two labels that contradict each other is right, nobody can tell here: ``write_fixed`` keeps none of
+their lines.
 """
 
 from __future__ import annotations
@@ -15,15 +13,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import ValidationError
 
 from cough import errors
-from cough.audio import SAMPLE_RATE_HZ, Float32, decode
+from cough.audio import SAMPLE_RATE_HZ, decode
 from cough.bundle import Bundle
+from cough.copies import Heard, Pieces, copies, loudest_s
 from cough.encoder import Encoder
 from cough.gate import CoughEvent
 from cough.manifest import SURPLUS, UNKNOWN, Manifest, Recording, recording_of
@@ -32,10 +29,6 @@ from cough.words import is_yes, said
 
 DURATION_TOLERANCE_S = 0.02
 MAX_AGE_YEARS = 120
-NEAR_COSINE = 0.98
-"""Embeddings of one loudest second that agree more than this are compared by ear."""
-NEAR_CORRELATION = 0.9
-"""Two pieces of sound that correlate more than this, at the best shift, are one."""
 IN_MEMORY_BYTES = 256 << 20
 """Of loudest seconds; more of them wait on the disk, where a million take 32 GB."""
 NO_CLAIM = frozenset({"", "unlabelled", "unknown"})
@@ -77,57 +70,6 @@ class Problem:
     """Cells that would mend it; None where only leaving the line out does."""
 
 
-@dataclass
-class _Heard:
-    line: int
-    recording: Recording
-    labels: dict[str, str]
-    """Event and every status that is claimed; no status where ``label_conflict`` already says that it is not
-    to be used."""
-    sha256: str
-    embedding: Float32
-    piece: int
-    """The loudest second's number in ``_Pieces``."""
-    audible: bool
-    """Digital silence is nobody's copy."""
-
-
-class _Pieces:
-    """Loudest seconds by their number, all added before the first is read.
-
-    Parameters
-    ----------
-    file : empty, for reading and writing
-    """
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._n = 0
-
-    def add(self, piece: npt.NDArray[np.float16]) -> int:
-        """Keep up to a second, with silence after it.
-
-        Raises
-        ------
-        OutputUnwritable : the disk for temporary files does not take it
-        """
-        second = np.zeros(SAMPLE_RATE_HZ, np.float16)
-        second[: len(piece)] = piece
-        try:
-            self._file.write(second.tobytes())
-        except OSError as error:
-            raise errors.OutputUnwritable(
-                f"Temporary files cannot be written ({error.strerror}); TMPDIR names another folder for them."
-            ) from error
-        self._n += 1
-        return self._n - 1
-
-    def __getitem__(self, number: int) -> Float32:
-        size = SAMPLE_RATE_HZ * np.dtype(np.float16).itemsize
-        self._file.seek(number * size)
-        return np.frombuffer(self._file.read(size), np.float16).astype(np.float32)
-
-
 def validate(
     manifest: Manifest,
     *,
@@ -148,16 +90,16 @@ def validate(
     """
     encoder = Encoder(bundle) if bundle else None
     with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as file:
-        return sorted(_problems(manifest, encoder, _Pieces(file), progress), key=lambda p: p.line)
+        return sorted(_problems(manifest, encoder, Pieces(file), progress), key=lambda p: p.line)
 
 
 def _problems(
-    manifest: Manifest, encoder: Encoder | None, pieces: _Pieces, progress: Callable[[], None]
+    manifest: Manifest, encoder: Encoder | None, pieces: Pieces, progress: Callable[[], None]
 ) -> list[Problem]:
     problems: list[Problem] = []
     seen: dict[str, int] = {}
     splits: dict[tuple[str, str], str] = {}
-    heard: list[_Heard] = []
+    heard: list[Heard] = []
     n_lines = 0
     for number, line in manifest.numbered():
         n_lines += 1
@@ -181,7 +123,10 @@ def _problems(
             heard.append(outcome[1])
     if not n_lines:
         problems.append(Problem("no_recording", 1, "", "the manifest names no recording"))
-    problems += _copies(heard, pieces, progress)
+    problems += [
+        Problem(code, one.line, one.recording.recording_id, message)
+        for code, one, message in copies(heard, pieces, progress)
+    ]
     if encoder is not None:
         for _ in range(n_lines - len(heard)):
             progress()
@@ -299,8 +244,8 @@ def _listen(
     recording: Recording,
     number: int,
     encoder: Encoder,
-    pieces: _Pieces,
-) -> Problem | tuple[float, _Heard]:
+    pieces: Pieces,
+) -> Problem | tuple[float, Heard]:
     name = recording.recording_id
     try:
         waveform = decode(fetch(manifest.locate(recording)))
@@ -311,11 +256,11 @@ def _listen(
     sha256 = hashlib.sha256(waveform.samples.tobytes()).hexdigest()
     if recording.pcm_sha256 and recording.pcm_sha256 != sha256:
         return Problem("wrong_hash", number, name, "the samples are not those of pcm_sha256")
-    centre_s = _loudest_s(waveform.samples)
+    centre_s = loudest_s(waveform.samples)
     event = CoughEvent(start_s=max(0.0, centre_s - 0.5), end_s=centre_s + 0.5, score=0.0)
     begin = round(event.start_s * SAMPLE_RATE_HZ)
     piece = waveform.samples[begin : begin + SAMPLE_RATE_HZ].astype(np.float16)
-    heard = _Heard(
+    heard = Heard(
         line=number,
         recording=recording,
         labels=_claims(line),
@@ -342,81 +287,3 @@ def _duration(measured_s: float, recording: Recording, number: int) -> list[Prob
     message = f"{stated_s:.3f} s stated, {measured_s:.3f} s measured"
     change = {"duration_s": f"{measured_s:.3f}"}
     return [Problem("wrong_duration", number, recording.recording_id, message, change)]
-
-
-def _loudest_s(samples: Float32) -> float:
-    """Middle of the 0.1 s of most energy, to the sample: a cut-off start must not choose another."""
-    size = min(len(samples), SAMPLE_RATE_HZ // 10)
-    energy = np.concatenate([[0.0], np.cumsum(np.square(samples, dtype=np.float64))])
-    return (int(np.argmax(energy[size:] - energy[:-size])) + size / 2) / SAMPLE_RATE_HZ
-
-
-def _copies(heard: list[_Heard], pieces: _Pieces, progress: Callable[[], None]) -> Iterator[Problem]:
-    """Copies that stand under two subjects, in two splits or with two labels."""
-    audible = [h for h in heard if h.audible]
-    for _ in range(len(heard) - len(audible)):
-        progress()
-    same: dict[str, list[_Heard]] = defaultdict(list)
-    for one in audible:
-        same[one.sha256].append(one)
-    for first, *others in same.values():
-        for one in others:
-            yield from _copy(one, first, "duplicate_audio")
-        yield from _conflicts([first, *others])
-    embeddings = np.stack([h.embedding for h in audible]) if audible else np.zeros((0, 1), np.float32)
-    for begin in range(0, len(audible), 512):
-        some = embeddings[begin : begin + 512]
-        alike = some @ embeddings.T
-        for i, j in zip(*np.nonzero(alike >= NEAR_COSINE), strict=True):
-            one, other = audible[begin + int(i)], audible[int(j)]
-            if other.line >= one.line or other.sha256 == one.sha256 or not _at_odds(one, other):
-                continue
-            if _correlation(pieces[one.piece], pieces[other.piece]) >= NEAR_CORRELATION:
-                yield from _copy(one, other, "near_duplicate_audio")
-                yield from _conflicts([other, one])
-        for _ in some:
-            progress()
-
-
-def _at_odds(one: _Heard, other: _Heard) -> list[str]:
-    a, b = one.recording, other.recording
-    odds = []
-    if a.subject_id != b.subject_id or a.subject_id == UNKNOWN:
-        odds.append(f"subjects {a.subject_id} and {b.subject_id}")
-    if a.split != b.split:
-        odds.append(f"splits {a.split or 'none'} and {b.split or 'none'}")
-    for column in sorted({*one.labels, *other.labels}):
-        words = [h.labels.get(column, "nothing") for h in (one, other)]
-        if words[0] != words[1]:
-            odds.append(f"{column} {' and '.join(words)}")
-    return odds
-
-
-def _copy(one: _Heard, other: _Heard, code: str) -> Iterator[Problem]:
-    odds = _at_odds(one, other)
-    if odds:
-        message = (
-            f"the sound of {other.recording.recording_id} (line {other.line}) under {' and '.join(odds)}"
-        )
-        yield Problem(code, one.line, one.recording.recording_id, message)
-
-
-def _conflicts(copies: list[_Heard]) -> Iterator[Problem]:
-    """Every line of a sound whose lines contradict each other, the first too."""
-    for column in sorted({column for h in copies for column in h.labels}):
-        words = sorted({h.labels[column] for h in copies if column in h.labels})
-        if len(words) < 2:
-            continue
-        for one in copies:
-            other = next(h for h in copies if h is not one)
-            message = f"the sound of line {other.line} too, under {column} {' and '.join(words)}"
-            yield Problem("label_conflict", one.line, one.recording.recording_id, message)
-
-
-def _correlation(one: Float32, other: Float32) -> float:
-    """Highest normalised cross-correlation over all shifts."""
-    a, b = one.astype(np.float64), other.astype(np.float64)
-    size = 1 << (len(a) + len(b) - 1).bit_length()
-    course = np.fft.irfft(np.fft.rfft(a, size) * np.conj(np.fft.rfft(b, size)), size)
-    norm = float(np.sqrt(np.sum(a**2) * np.sum(b**2)))
-    return float(np.abs(course).max()) / norm if norm else 0.0
