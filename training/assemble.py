@@ -73,14 +73,14 @@ def assemble(
     *,
     code: str,
     libraries: dict[str, str],
-    took_s: dict[str, float],
+    took_core_s: dict[str, float],
 ) -> Bundle:
     """A bundle of gate and encoder, without conditions.
 
     Parameters
     ----------
     code : the version that trained it
-    took_s : seconds that the epochs of each training stage took
+    took_core_s : seconds of one core that the epochs of each training stage took
 
     Raises
     ------
@@ -121,9 +121,8 @@ def assemble(
         "gate": gate_figures,
         "encoder": {"parity_max_abs": encoder_parity, "in_integers_max_distance": round(off, 4)},
         "training": {
-            "wall_s": round(sum(took_s.values())),
-            **{f"{stage}_s": round(seconds) for stage, seconds in took_s.items()},
-            "threads": config.threads,
+            "core_s": round(sum(took_core_s.values())),
+            **{f"{stage}_core_s": round(seconds) for stage, seconds in took_core_s.items()},
         },
     }
     files = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}

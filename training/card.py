@@ -125,8 +125,7 @@ def card(
         "training": {
             "code_version": record.code_version,
             "seed": record.seed,
-            "wall_s": spec.metrics.get("training", {}).get("wall_s"),
-            "threads": spec.metrics.get("training", {}).get("threads"),
+            "core_s": spec.metrics.get("training", {}).get("core_s"),
             "energy": ENERGY,
             "data_hash": record.data_hash,
             "teacher": record.teacher,

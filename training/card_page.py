@@ -274,16 +274,13 @@ def _figure_blocks(figures: list[dict[str, Any]]) -> list[str]:
 
 def _making_blocks(facts: dict[str, Any]) -> list[str]:
     training = facts["training"]
-    took, threads = training["wall_s"], training["threads"]
-    core_hours = (
-        "" if None in (took, threads) else f", {threads} cores: {took * threads / 3600:.1f} core hours"
-    )
+    took = training["core_s"]
     rows = [
         ("training code", f"`{training['code_version']}`"),
         ("seed", training["seed"]),
         (
-            "training time, epochs alone",
-            "not recorded" if took is None else f"{took / 60:.0f} min{core_hours}",
+            "training, epochs alone",
+            "not recorded" if took is None else f"{took / 3600:.1f} hours of one core",
         ),
         ("energy", training["energy"]),
         ("data", f"`{training['data_hash']}`"),

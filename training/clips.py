@@ -241,9 +241,9 @@ class GateClips:
         frame_weight = np.ones((size, frames), np.float32)
         logits, embeddings = [], []
         for i, row in enumerate(rows):
-            mixed = self.waves.samples(others[i])
-            start = int(self.random.integers(0, max(1, len(mixed) - self.length + 1)))
-            other[i] = np.resize(mixed[start : start + self.length], self.length)
+            start = int(self.random.integers(0, max(1, self.waves.length(others[i]) - self.length + 1)))
+            mixed = self.waves.samples(others[i], start, start + self.length)
+            other[i] = np.resize(mixed, self.length)
             if self._is_synthetic(row):
                 wave[i] = self._synthetic_clip()
                 rows[i], clip_weight[i] = -1, 1.0
@@ -251,7 +251,7 @@ class GateClips:
             crop = self._crop(row)
             phone = self.random.random() < self.config.augment.codec_probability
             speed = self._speed()
-            samples = change_speed(self.waves.samples(row, phone=phone)[crop.begin : crop.end], speed)
+            samples = change_speed(self.waves.samples(row, crop.begin, crop.end, phone=phone), speed)
             samples = samples[: self.length - crop.at]
             wave[i, crop.at : crop.at + len(samples)] = samples
             frame_label[i], frame_weight[i] = self._frame_truth(row, wave[i], crop, speed)
@@ -290,7 +290,7 @@ class GateClips:
 
     def _crop(self, row: int) -> Crop:
         """A part of the recording, around something loud where brevity or a cough is at stake."""
-        n = int(self.waves.starts[row + 1] - self.waves.starts[row])
+        n = self.waves.length(row)
         length = self.length
         if self.random.random() < self.config.augment.shorten_probability:
             shortest_s = 0.3 if self.label[row] == 1 else 0.15
@@ -310,13 +310,13 @@ class GateClips:
 
     def _loud(self, row: int) -> int:
         """A loud sample position; of a cough clip, inside a second where the teacher hears one."""
-        samples = self.waves.samples(row)
         heard = self._heard_seconds(row)
         if self.label[row] == 1 and heard:
             start = int(self.random.choice(heard))
-            second = samples[start : start + SAMPLE_RATE_HZ]
-            return start + self._active(second) if len(second) else self._active(samples)
-        return self._active(samples)
+            second = self.waves.samples(row, start, start + SAMPLE_RATE_HZ)
+            if len(second):
+                return start + self._active(second)
+        return self._active(self.waves.samples(row))
 
     def _heard_seconds(self, row: int) -> list[int]:
         """Where the seconds begin in which the teacher is firm on a cough, in samples."""

@@ -104,9 +104,7 @@ class EncoderWindows:
 
     def _add_unheard(self, rows: np.ndarray) -> None:
         """Every second of these rows, short recordings whole."""
-        seconds = [
-            max(1, int(self.waves.starts[row + 1] - self.waves.starts[row]) // SAMPLE_RATE_HZ) for row in rows
-        ]
+        seconds = [max(1, self.waves.length(row) // SAMPLE_RATE_HZ) for row in rows]
         n = sum(seconds)
         self.rows = np.concatenate([self.rows, np.repeat(rows, seconds)])
         starts = [np.arange(k, dtype=np.int64) * SAMPLE_RATE_HZ for k in seconds]
@@ -128,8 +126,8 @@ class EncoderWindows:
         wave = np.zeros((size, SAMPLE_RATE_HZ), np.float32)
         for i, window in enumerate(chosen):
             phone = self.random.random() < self.phone_probability
-            samples = self.waves.samples(int(self.rows[window]), phone=phone)
-            piece = samples[self.start[window] : self.start[window] + SAMPLE_RATE_HZ]
+            begin = int(self.start[window])
+            piece = self.waves.samples(int(self.rows[window]), begin, begin + SAMPLE_RATE_HZ, phone=phone)
             # Short recordings anywhere in the window: the screener centres its events.
             at = int(self.random.integers(0, SAMPLE_RATE_HZ - len(piece) + 1))
             wave[i, at : at + len(piece)] = piece
@@ -217,7 +215,8 @@ def train_encoder(
     scale = e.embedding_size**0.5
     classes = SoundClasses.of(corpus, rows)
     rivals = torch.from_numpy(classes.rivals).to(where)
-    naming = torch.nn.Linear(e.embedding_size, len(classes.names)).to(where)
+    # Where no sound has a name one output stands idle: torch warns of a layer without any.
+    naming = torch.nn.Linear(e.embedding_size, max(1, len(classes.names))).to(where)
     optimiser.add_param_group({"params": naming.parameters()})
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, e.learning_rate, total_steps=e.epochs * steps, pct_start=0.15
@@ -226,7 +225,7 @@ def train_encoder(
         bar = progress.add_task("training the encoder", total=e.epochs * steps)
         for epoch in range(e.epochs):
             network.train()
-            began, total = time.perf_counter(), 0.0
+            began, began_core, total = time.perf_counter(), time.process_time(), 0.0
             for _ in range(steps):
                 wave, *targets = windows.batch(e.batch_size)
                 embedding, logits, sounds, heard = (target.to(where) for target in targets)
@@ -244,7 +243,8 @@ def train_encoder(
                 schedule.step()
                 total += float(loss.detach()) / steps
                 progress.advance(bar)
-            tracker.epoch(epoch, seconds=round(time.perf_counter() - began, 1), loss=total)
+            took = {"seconds": time.perf_counter() - began, "core_s": time.process_time() - began_core}
+            tracker.epoch(epoch, **{name: round(s, 1) for name, s in took.items()}, loss=total)
     return network.eval().cpu()
 
 

@@ -11,9 +11,9 @@
 Stages: ``waves`` (decode the corpus), ``loso`` (four short gates, each without a part of the sources),
 ``gate``, ``encoder``, ``models`` (calibrate and export both), ``voters`` (the condition), ``figures`` (the
 test fold). Each is kept in ``.cache`` under the hash of its inputs (data, config, the code that matters to
-it), so an interrupted or repeated run picks up where it can; bundle and card are written anew. Gate and
-encoder train on a GPU where there is one (``training.device``). Folds 1-4 train and tune; fold 5 only
-tests. Synthetic speech needs espeak-ng (Debian: ``apt-get install espeak-ng``).
+it), so an interrupted or repeated run picks up where it can; bundle and card are written anew. The encoder is
+trained beside the gate's networks; on a GPU, where there is one (``training.device``), after them. Folds 1-4
+train and tune; fold 5 only tests. Synthetic speech needs espeak-ng (Debian: ``apt-get install espeak-ng``).
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ from training.cough_layer import GateInContext, LayerJob, heldout_in_context, re
 from training.decoded import prepare_waves
 from training.device import device
 from training.distilled import DistilledJob
-from training.encoder import build_encoder, check_learnable, train_encoder
+from training.embedding import EncoderJob
+from training.encoder import build_encoder, check_learnable
 from training.heldout import Heldout
 from training.joined import read_corpora, read_teacher
-from training.loso import Job, room_rows
+from training.loso import Job
 from training.measure import measure
 from training.members import at_once, member_jobs, read_members, train_members
 from training.nearcoughs import speech_version
@@ -53,13 +54,13 @@ from training.stages import (
     PROJECT,
     check_replaceable,
     code_version,
-    epochs_s,
+    epochs_core_s,
     imported_by,
     load_weights,
+    meanwhile,
     run_apart,
     run_stage,
     save_bundle,
-    save_weights,
     source_hash,
 )
 from training.tracking import Tracker
@@ -158,7 +159,7 @@ def gate_stage(
     config: TrainingConfig,
     shared: dict[str, Any],
 ) -> tuple[TrainedGate, dict[str, float], list[str]]:
-    """The short gates without each part of the sources, then the gate; seconds they took; stages.
+    """The short gates without each part of the sources, then the gate; seconds of a core they took; stages.
 
     Where there is a teacher, the last of several members is distilled from it (``training.distilled``).
     """
@@ -176,9 +177,9 @@ def gate_stage(
     inputs = {**shared, "threads": 1, "source": source_hash([*GATE_SOURCES, "training.members"])}
     members = member_jobs(labelled, roots, waves_folder, cache, inputs, loso_folders)
     folders = train_members([*members, *distilled[-1:]], processes=at_once(config))
-    took_s = {
-        "leave_sources_out": sum(map(epochs_s, (*loso_folders, *without_parts))) / processes,
-        "gate": sum(map(epochs_s, folders)) / at_once(config),
+    took_core_s = {
+        "leave_sources_out": sum(map(epochs_core_s, (*loso_folders, *without_parts))),
+        "gate": sum(map(epochs_core_s, folders)),
     }
     heldout = Heldout.read(loso_folders)
     ensemble = GateEnsemble(read_members(folders[: len(members)], members))
@@ -188,34 +189,7 @@ def gate_stage(
         network = GateInContext(ensemble, read_distilled(distilled[-1], layers[-1]))
         gate = TrainedGate(network, heldout_in_context(heldout, Heldout.read(layers[:-1])), heldout)
     made = (*loso_folders, *without_parts, *folders, *layers)
-    return gate, took_s, [folder.name for folder in made]
-
-
-def encoder_stage(
-    corpus: Corpus,
-    waves: Waves,
-    teacher: Teacher,
-    training: np.ndarray,
-    rooms: list[np.ndarray],
-    cache: Path,
-    config: TrainingConfig,
-    shared: dict[str, Any],
-) -> Path:
-    """The folder of the trained encoder's weights."""
-    return run_stage(
-        cache,
-        "encoder",
-        {
-            **shared,
-            "config": config.encoder.model_dump(),
-            "source": source_hash(ENCODER_SOURCES),
-        },
-        lambda folder: save_weights(
-            train_encoder(corpus, waves, teacher, training, rooms, config, log=folder / "log.jsonl"),
-            folder / "weights.npz",
-        ),
-        together=True,
-    )
+    return gate, took_core_s, [folder.name for folder in made]
 
 
 def shared_inputs(
@@ -282,24 +256,30 @@ def train(
     training = usable(corpus, config)
     if encoder_from is None:
         check_learnable(corpus, teacher, training)
-    rooms = [waves.samples(int(row)) for row in room_rows(corpus, config)]
     shared = shared_inputs(corpus, waves, teacher, training, config)
+    own = {**shared, "source": source_hash(ENCODER_SOURCES)}
+    encoder_job = EncoderJob(config, corpus_roots, waves_folder, cache, own)
     gate: TrainedGate | Bundle
-    took_s: dict[str, float]
+    took_core_s: dict[str, float]
     if gate_from is not None:
         gate = gate_from
-        took_s = _took_s(gate, "leave_sources_out", "gate")
+        took_core_s = _took_core_s(gate, "leave_sources_out", "gate")
         made_from = [gate.sha256]
     else:
-        gate, took_s, made_from = gate_stage(corpus, corpus_roots, waves_folder, cache, config, shared)
+        # The encoder's two threads wait for each other, and the gate's last process for nobody.
+        beside = [encoder_job] if encoder_from is None and _is_alone() else []
+        with meanwhile(beside):
+            gate, took_core_s, made_from = gate_stage(
+                corpus, corpus_roots, waves_folder, cache, config, shared
+            )
     if encoder is not None and encoder_from is not None:
-        took_s |= _took_s(encoder_from, "encoder")
+        took_core_s |= _took_core_s(encoder_from, "encoder")
         made_from.append(encoder_from.sha256)
     else:
-        encoder_folder = encoder_stage(corpus, waves, teacher, training, rooms, cache, config, shared)
+        encoder_folder = encoder_job.run()
         encoder = build_encoder(config, teacher)
         load_weights(encoder, encoder_folder / "weights.npz")
-        took_s["encoder"] = epochs_s(encoder_folder)
+        took_core_s["encoder"] = epochs_core_s(encoder_folder)
         made_from.append(encoder_folder.name)
 
     parts = Parts(corpus, waves, teacher, training, gate, encoder, encoder_from)
@@ -308,7 +288,7 @@ def train(
         "config": config.model_dump(mode="json", exclude={"tracker"}),
         "data": corpus.data_hash,
         "made_from": made_from,
-        "took_s": took_s,
+        "took_core_s": took_core_s,
         "source": source_hash(imported_by("training.assemble", "training.stages")),
     }
     models = run_stage(
@@ -316,7 +296,7 @@ def train(
         "models",
         inputs,
         lambda folder: save_bundle(
-            assemble(parts, config, code=version_at_start, libraries=libraries(), took_s=took_s),
+            assemble(parts, config, code=version_at_start, libraries=libraries(), took_core_s=took_core_s),
             folder / "bundle",
         ),
     )
@@ -329,10 +309,15 @@ def train(
     return out
 
 
-def _took_s(bundle: Bundle, *stages: str) -> dict[str, float]:
-    """Seconds that the stages took when the bundle was trained; 0 where it does not say."""
+def _is_alone() -> bool:
+    """Whether nothing else wants a network trained beside: no other process of ``torchrun``, no GPU."""
+    return distributed.size() == 1 and device().type == "cpu"
+
+
+def _took_core_s(bundle: Bundle, *stages: str) -> dict[str, float]:
+    """Seconds of a core that the stages took when the bundle was trained; 0 where it does not say."""
     known = bundle.spec.metrics.get("training", {})
-    return {stage: float(known.get(f"{stage}_s", 0.0)) for stage in stages}
+    return {stage: float(known.get(f"{stage}_core_s", 0.0)) for stage in stages}
 
 
 def voters_stage(

@@ -13,9 +13,9 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol
@@ -123,6 +123,32 @@ def run_all(jobs: Sequence[Job], *, processes: int) -> list[Path]:
         return list(pool.map(_run, jobs, [code] * len(jobs)))
 
 
+@contextmanager
+def meanwhile(jobs: Sequence[Job]) -> Iterator[None]:
+    """Make jobs in processes of their own while the block runs, and wait for them at its end.
+
+    One that fails says why and is not there afterwards: whoever needs it makes it then, or fails likewise.
+    """
+    code = source_hash(_AS_IMPORTED)
+    processes = [get_context("spawn").Process(target=_run_alone, args=(job, code)) for job in jobs]
+    for process in processes:
+        process.start()
+    try:
+        yield
+    except BaseException:
+        for process in processes:
+            process.terminate()
+        raise
+    finally:
+        for process in processes:
+            process.join()
+
+
+def _run_alone(job: Job, code: str) -> None:
+    distributed.leave()
+    _run(job, code)
+
+
 def _run(job: Job, code: str) -> Path:
     if source_hash(_AS_IMPORTED) != code:
         raise CodeChanged("The code was edited meanwhile. Start again: what is finished is kept.")
@@ -164,10 +190,13 @@ def stage_folder(cache: Path, name: str, inputs: dict[str, Any]) -> Path:
     return cache / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
-def epochs_s(folder: Path) -> float:
-    """Seconds that a training stage's epochs took, by its ``log.jsonl``; whenever it ran."""
+def epochs_core_s(folder: Path) -> float:
+    """Seconds of one core that a training stage's epochs took, by its ``log.jsonl``; whenever it ran.
+
+    Not by the clock: stages are trained beside each other.
+    """
     lines = (folder / "log.jsonl").read_text().splitlines()
-    return float(sum(json.loads(line)["seconds"] for line in lines))
+    return float(sum(json.loads(line)["core_s"] for line in lines))
 
 
 def source_hash(modules: Iterable[str]) -> str:

@@ -28,10 +28,15 @@ class Waves:
     sha256: str
     """Of both waveforms: what a model trained on them depends on, whatever code decoded them."""
 
-    def samples(self, row: int, *, phone: bool = False) -> np.ndarray:
-        """(n_samples,) float32 in [-1, 1] at 16 kHz."""
+    def length(self, row: int) -> int:
+        """Samples of a recording."""
+        return int(self.starts[row + 1] - self.starts[row])
+
+    def samples(self, row: int, begin: int = 0, end: int | None = None, *, phone: bool = False) -> np.ndarray:
+        """Samples [begin, end) of a recording, or all: (n_samples,) float32 in [-1, 1] at 16 kHz."""
         source = self.phone if phone else self.clean
-        return source[self.starts[row] : self.starts[row + 1]].astype(np.float32) / 32768.0
+        recording = source[self.starts[row] : self.starts[row + 1]]
+        return recording[begin:end].astype(np.float32) / 32768.0
 
 
 def read_waves(folder: Path) -> Waves:

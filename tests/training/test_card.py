@@ -94,7 +94,7 @@ def spec(*, answers: bool = False, licences: str = "open", auroc: float = 0.9) -
                 "gate": {"fold_5": {"auroc": auroc, "coughs": 3, "by_source": {"a": {"auroc": 0.111}}}},
                 "encoder": {"probe_fold_5": {"test_clips": 100, "accuracy": 0.5}},
                 "flu": {"test": {"test_set": "made-up clinic", "auroc": 0.7, "auroc_95": [0.6, 0.8]}},
-                "training": {"wall_s": 1800},
+                "training": {"core_s": 1800},
             },
         }
     )
@@ -241,7 +241,7 @@ def test_licence_tier_training_time_and_hashes(folder: Path) -> None:
         "non_commercial": 12,
     }
     page = as_markdown(facts)
-    assert "30 min" in page
+    assert "0.5 hours of one core" in page
     assert hashlib.sha256(b"gate.onnx").hexdigest() in page
 
 
