@@ -29,7 +29,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from cough.bundle import ABSTAIN, ConditionSpec, Evidence, MediatorSpec
-from cough.odds import log_odds_of, probability_of
+from cough.odds import Interval, log_odds_of, predictive_ranges, probability_of
 from cough.odds import predictive_values as bayes
 from cough.symptoms import SymptomAnswer
 
@@ -80,7 +80,10 @@ class PredictiveValues(_Answer):
     prevalence: float
     positive: float | None
     """None where nobody would be called so."""
+    positive_range: Interval | None
+    """What the test people, who were few, leave open: see ``cough.odds.predictive_ranges``."""
     negative: float | None
+    negative_range: Interval | None
 
 
 class FusedAnswer(_Answer):
@@ -300,7 +303,14 @@ def predictive_values(evidence: Evidence, prevalence: float | None) -> Predictiv
     if sensitivity is None or specificity is None:
         return None
     positive, negative = bayes(sensitivity, specificity, prevalence)
-    return PredictiveValues(prevalence=prevalence, positive=positive, negative=negative)
+    ranges = predictive_ranges(evidence.sensitivity_95, evidence.specificity_95, prevalence)
+    return PredictiveValues(
+        prevalence=prevalence,
+        positive=positive,
+        positive_range=ranges[0],
+        negative=negative,
+        negative_range=ranges[1],
+    )
 
 
 def _by_class(spec: ConditionSpec, probabilities: Float64) -> dict[str, float]:

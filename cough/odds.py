@@ -32,6 +32,27 @@ def predictive_values(
     )
 
 
+def predictive_ranges(
+    sensitivity_95: Interval | None, specificity_95: Interval | None, prevalence: float
+) -> tuple[Interval | None, Interval | None]:
+    """``predictive_values`` with both measures at the lower, and at the upper ends of their 95 % intervals.
+
+    Both values rise with both measures, which are of different people: nine times in ten or more the true
+    ones are between. None where an interval was not taken, or an end calls nobody so.
+    """
+    if sensitivity_95 is None or specificity_95 is None:
+        return None, None
+    low, high = (
+        predictive_values(a, b, prevalence) for a, b in zip(sensitivity_95, specificity_95, strict=True)
+    )
+    positive, negative = (
+        # Equal ends may come out in the wrong order by a rounding.
+        None if a is None or b is None else (min(a, b), max(a, b))
+        for a, b in zip(low, high, strict=True)
+    )
+    return positive, negative
+
+
 def log_odds_of(probability: float) -> float:
     """Of a probability, kept finite at 0 and 1."""
     p = min(max(probability, 1e-9), 1 - 1e-9)

@@ -12,7 +12,14 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cough.odds import Interval, Probability, log_odds_of, predictive_values, probability_of
+from cough.odds import (
+    Interval,
+    Probability,
+    log_odds_of,
+    predictive_ranges,
+    predictive_values,
+    probability_of,
+)
 
 
 class _Model(BaseModel):
@@ -112,8 +119,11 @@ class SymptomAnswer(_Model):
     positive_predictive_value: float | None
     """Of people called so, the share who have the condition at this prevalence. None unless the whole list of
     yes and no was answered, which sensitivity and specificity are of, and where nobody would be called so."""
+    positive_predictive_range: Interval | None
+    """What the people it was tested on leave open: see ``cough.odds.predictive_ranges``."""
     negative_predictive_value: float | None
     """The same of people not called so, and the share who do not have it."""
+    negative_predictive_range: Interval | None
     evidence: SymptomEvidence
 
 
@@ -144,8 +154,10 @@ def answer(
     shift = log_odds_of(rate) - log_odds_of(spec.base_rate)
     e = spec.evidence
     positive, negative = None, None
+    ranges: tuple[Interval | None, Interval | None] = None, None
     if set(spec.weights) - {"age", "sex"} <= set(added):
         positive, negative = predictive_values(e.sensitivity, e.specificity, rate)
+        ranges = predictive_ranges(e.sensitivity_95, e.specificity_95, rate)
     return SymptomAnswer(
         probability=probability_of(in_training + shift),
         prevalence=rate,
@@ -153,6 +165,8 @@ def answer(
         called=in_training >= 0,
         contributions=dict(sorted(added.items(), key=lambda item: -abs(item[1]))),
         positive_predictive_value=positive,
+        positive_predictive_range=ranges[0],
         negative_predictive_value=negative,
+        negative_predictive_range=ranges[1],
         evidence=e,
     )

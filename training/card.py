@@ -114,7 +114,7 @@ def card(
         "gate": [_brief(result) for result in tables],
         "labels": spec.metrics["gate"].get("labels"),
         "not_measured": None if measured else NOT_MEASURED,
-        "conditions": [_condition(c, spec.metrics.get(c.name, {}).get("test", {})) for c in spec.conditions],
+        "conditions": [_condition(c, spec.metrics.get(c.name, {})) for c in spec.conditions],
         "honest_table": honest_table,
         "no_honest_table": NO_TABLE if spec.conditions and honest_table is None else None,
         "subgroups": {r["title"]: r["subgroups"] for r in measured if "subgroups" in r},
@@ -241,12 +241,13 @@ def _thresholds(spec: BundleSpec) -> dict[str, dict[str, Any]]:
     return chosen
 
 
-def _condition(c: ConditionSpec, tested: dict[str, Any]) -> dict[str, Any]:
-    """A condition's facts; ``tested`` is what ``training.diagnosis`` measured on the test fold."""
+def _condition(c: ConditionSpec, measured: dict[str, Any]) -> dict[str, Any]:
+    """A condition's facts; ``measured`` is what ``training.diagnosis`` says of it."""
     facts = c.model_dump(mode="json", include={"name", "title", "bands", "answers", "policy", "evidence"})
     voters = [v.model_dump(mode="json", include={"name", "method", "evidence"}) for v in c.voters]
     covered = {band: {"n": n, "share": share} for band, (n, share) in c.mediator.coverage_by_band.items()}
     symptoms = None if c.symptoms is None else c.symptoms.model_dump(mode="json")
+    tested = measured.get("test", {})
     of_class = tested.get("coverage_of_class", {})
     return {
         **facts,
@@ -255,6 +256,7 @@ def _condition(c: ConditionSpec, tested: dict[str, Any]) -> dict[str, Any]:
         "coverage_of_class": {name: of_class[name] for name in c.classes if name in of_class},
         "coverage_of_class_95": {name: of_class.get(f"{name}_95") for name in c.classes if name in of_class},
         "symptoms": symptoms,
+        "licences": measured.get("provenance", {}).get("licences", {}),
     }
 
 

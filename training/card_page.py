@@ -149,8 +149,17 @@ def _condition_blocks(condition: dict[str, Any]) -> list[str]:
         f"{error}. The conformal set held the truth in: {covered or 'not measured'}"
         f"{f'; by class: {of_class}' if of_class else ''}.",
         condition["policy"],
+        *_manifest_blocks(condition["licences"]),
         *_symptom_blocks(condition["symptoms"]),
     ]
+
+
+def _manifest_blocks(licences: dict[str, int]) -> list[str]:
+    """Under which licences the recordings stand that were added to the bundle's own for a condition."""
+    if not licences:
+        return []
+    counts = ", ".join(f"{n} {licence}" for licence, n in licences.items())
+    return [f"Learnt and judged on a manifest of its own; licences of its recordings, as stated: {counts}."]
 
 
 def _symptom_blocks(symptoms: dict[str, Any] | None) -> list[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from pathlib import Path
 
 from cough import errors
@@ -22,6 +23,13 @@ from training.corpus import corpus_path
 from training.diagnosis import read_condition, train_condition, with_condition
 from training.recordings import collect
 from training.stages import check_replaceable, code_version
+
+
+def licences(manifest: Manifest, ids: set[str]) -> dict[str, int]:
+    """How many of these recordings stand under each licence, most first, as the manifest states it."""
+    recordings = (row.recording for row in manifest.rows())
+    counts = Counter(r.licence or "not stated" for r in recordings if r.recording_id in ids)
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def main() -> None:
@@ -48,6 +56,7 @@ def main() -> None:
             "code_version": code_version(),
             "manifest_sha256": manifest.sha256(),
             "config": config.model_dump(mode="json"),
+            "licences": licences(manifest, set(data.ids.tolist())),
         }
         write_bundle(with_condition(bundle, condition), arguments.out)
     except errors.CoughError as error:

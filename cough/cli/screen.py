@@ -130,8 +130,10 @@ def _show_person(result: PersonResult, n_files: int, json_lines: bool) -> None:
     common.emit("\n".join(lines))
 
 
-def _ratio(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.2f}"
+def _ratio(value: float | None, between: tuple[float, float] | None) -> str:
+    if value is None:
+        return "undefined"
+    return f"{value:.2f}" + ("" if between is None else f" ({between[0]:.2f}-{between[1]:.2f})")
 
 
 def _check_plot(target: Path, source: Path) -> None:
@@ -186,7 +188,8 @@ def _condition_lines(condition: ConditionAnswer) -> list[str]:
         values = condition.predictive_values
         lines.append(
             f"    at prevalence {values.prevalence:.3g} a call at one half would have PPV "
-            f"{_ratio(values.positive)}, NPV {_ratio(values.negative)}"
+            f"{_ratio(values.positive, values.positive_range)}, "
+            f"NPV {_ratio(values.negative, values.negative_range)}"
         )
     if condition.symptoms is not None:
         said = condition.symptoms

@@ -134,8 +134,23 @@ def test_the_union_covers_at_least_as_often_as_one_recording(bundle: Bundle, see
     assert all(set(a.prediction_set) <= union for a in answers)
 
 
+def test_few_test_people_leave_predictive_values_open(spec: ConditionSpec) -> None:
+    measured = {
+        "sensitivity": 0.9,
+        "sensitivity_95": (0.8, 0.95),
+        "specificity": 0.7,
+        "specificity_95": (0.6, 0.8),
+    }
+    judged = spec.model_copy(update={"evidence": spec.evidence.model_copy(update=measured)})
+    said = decide(judged, votes(judged, 0.9, 0.8), band="telephone", prevalence=0.1).predictive_values
+    assert said is not None
+    assert said.positive_range == pytest.approx((0.08 / (0.08 + 0.36), 0.095 / (0.095 + 0.18)))
+    assert said.negative_range == pytest.approx((0.54 / (0.54 + 0.02), 0.72 / (0.72 + 0.005)))
+
+
 def test_prevalence_moves_the_predictive_values_and_no_answer(spec: ConditionSpec) -> None:
-    evidence = spec.evidence.model_copy(update={"sensitivity": 0.9, "specificity": 0.7})
+    measured = {"sensitivity": 0.9, "sensitivity_95": None, "specificity": 0.7, "specificity_95": None}
+    evidence = spec.evidence.model_copy(update=measured)
     judged = spec.model_copy(update={"evidence": evidence})
     rare = decide(judged, votes(judged, 0.9, 0.8), band="telephone", prevalence=0.01)
     common = decide(judged, votes(judged, 0.9, 0.8), band="telephone", prevalence=0.5)
@@ -143,6 +158,7 @@ def test_prevalence_moves_the_predictive_values_and_no_answer(spec: ConditionSpe
     assert common.predictive_values is not None
     assert rare.predictive_values.positive == pytest.approx(0.9 * 0.01 / (0.9 * 0.01 + 0.3 * 0.99))
     assert common.predictive_values.negative == pytest.approx(0.7 / (0.7 + 0.1))
+    assert rare.predictive_values.positive_range is None
     assert rare.probability == common.probability
     assert decide(judged, votes(judged, 0.9, 0.8), band="telephone").predictive_values is None
     with pytest.raises(ValueError, match="prevalence"):

@@ -59,6 +59,9 @@ def test_predictive_values_are_of_those_who_answer_the_whole_list(spec: SymptomS
     called = e.sensitivity * 0.05 + (1 - e.specificity) * 0.95
     assert said.positive_predictive_value == pytest.approx(e.sensitivity * 0.05 / called)
     assert said.negative_predictive_value == pytest.approx(e.specificity * 0.95 / (1 - called))
+    assert e.sensitivity_95 is not None and said.positive_predictive_range is not None
+    low, high = said.positive_predictive_range
+    assert low < said.positive_predictive_value < high
     # Sensitivity and specificity are not those of one answer alone.
     part = answer(spec, SymptomAnswers(age=40, fever=True), prevalence=0.05)
     assert part is not None

@@ -17,7 +17,7 @@ from cough import errors
 from cough.bundle import Bundle
 from cough.cli import app
 from cough.encoder import Encoder
-from cough.odds import predictive_values, probability_of
+from cough.odds import predictive_ranges, predictive_values, probability_of
 from cough.symptoms import SymptomAnswers, SymptomSpec, answer
 from tests.conftest import EXAMPLES
 
@@ -37,6 +37,21 @@ def test_what_nobody_would_be_called_has_no_value() -> None:
     assert predictive_values(0.0, 1.0, 0.3) == (None, 0.7)
     assert predictive_values(1.0, 0.0, 0.3) == (pytest.approx(0.3), None)
     assert (probability_of(-1e4), probability_of(1e4)) == (0, 1)
+
+
+@given(
+    ends=st.lists(st.floats(0, 1), min_size=4, max_size=4).map(sorted),
+    prevalence=st.floats(min_value=5e-324, max_value=math.nextafter(1, 0)),
+)
+def test_whatever_was_measured_its_range_is_one(ends: list[float], prevalence: float) -> None:
+    sensitivity_95, specificity_95 = (ends[0], ends[2]), (ends[1], ends[3])
+    ranges = predictive_ranges(sensitivity_95, specificity_95, prevalence)
+    inside = predictive_values(sum(sensitivity_95) / 2, sum(specificity_95) / 2, prevalence)
+    for between, value in zip(ranges, inside, strict=True):
+        if between is not None:
+            assert 0 <= between[0] <= between[1] <= 1
+            assert value is not None and between[0] - 1e-9 <= value <= between[1] + 1e-9
+    assert predictive_ranges(None, specificity_95, prevalence) == (None, None)
 
 
 def test_the_command_takes_them() -> None:

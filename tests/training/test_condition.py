@@ -55,14 +55,15 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
             samples *= 10 ** random.uniform(-0.5, 0) * 0.5 / np.abs(samples).max()
             name = f"{person}_{take}.wav"
             soundfile.write(root / name, samples, 16_000)
-            rows.append((name, name, f"p{person}", person // 3 % 5 + 1, "synthetic", status))
+            licence = "CC0-1.0" if person else ""
+            rows.append((name, name, f"p{person}", person // 3 % 5 + 1, "synthetic", status, licence))
     (root / "broken.wav").write_bytes(b"RIFF")
-    rows.append(("broken", "broken.wav", "p0", 1, "synthetic", "healthy"))
-    rows.append(("other", "0_0.wav", "p0", 1, "elsewhere", "healthy"))
-    rows.append(("unsaid", "0_0.wav", "p0", 1, "synthetic", ""))
+    rows.append(("broken", "broken.wav", "p0", 1, "synthetic", "healthy", ""))
+    rows.append(("other", "0_0.wav", "p0", 1, "elsewhere", "healthy", ""))
+    rows.append(("unsaid", "0_0.wav", "p0", 1, "synthetic", "", ""))
     with open(root / "recordings.csv", "w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(("recording_id", "path", "subject_id", "fold", "source", "status"))
+        writer.writerow(("recording_id", "path", "subject_id", "fold", "source", "status", "licence"))
         writer.writerows(rows)
     return root
 
@@ -90,10 +91,17 @@ def test_one_command_adds_a_condition_of_three_classes(
     assert spec.name in (out / "CARD.md").read_text()
     assert figures["training"]["left_out"]["not_audio"] == 1
     assert figures["provenance"]["manifest_sha256"] == Manifest.open(corpus).sha256()
+    under = figures["provenance"]["licences"]
+    assert list(under) == ["CC0-1.0", "not stated"] and under["not stated"] <= 2
+    assert (
+        f"as stated: {under['CC0-1.0']} CC0-1.0, {under['not stated']} not stated."
+        in (out / "CARD.md").read_text()
+    )
     assert spec.evidence.auroc > 0.8
     # Of the 18 recordings of fold 5 those in which the gate hears a cough; no row is lost on the way.
     used = spec.evidence.n_recordings + sum(figures["training"]["recordings"].values())
     assert used + figures["training"]["left_out"].get("no_cough", 0) == 90
+    assert sum(under.values()) == used
     assert 14 <= spec.evidence.n_recordings <= 18
     result = Screener(out).screen(corpus / "4_0.wav")
     answer = result.conditions[-1]
@@ -317,7 +325,7 @@ def test_words_are_classes_however_they_are_written(corpus: Path, tmp_path: Path
     """Three quarters of a table were left out in silence."""
     lines = (corpus / "recordings.csv").read_text().splitlines()
     odd = [line.replace(",asthma", ", Asthma ") if i % 2 else line for i, line in enumerate(lines)]
-    odd[3] = odd[3].rpartition(",")[0] + ",flu"
+    odd[3] = ",".join([*odd[3].split(",")[:5], "flu", ""])
     (corpus / "odd.csv").write_text("\n".join(odd) + "\n")
     config = read_condition(config_of(tmp_path, "embedding"))
     plain = collect(Manifest.open(corpus / "recordings.csv"), config, bundle)
