@@ -134,14 +134,14 @@ def meanwhile(jobs: Sequence[Job]) -> Iterator[None]:
     with _waiting_idly():
         for process in processes:
             process.start()
+    ended = False
     try:
         yield
-    except BaseException:
-        for process in processes:
-            process.terminate()
-        raise
+        ended = True
     finally:
         for process in processes:
+            if not ended:
+                process.terminate()
             process.join()
 
 
