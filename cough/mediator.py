@@ -80,10 +80,10 @@ class PredictiveValues(_Answer):
     prevalence: float
     positive: float | None
     """None where nobody would be called so."""
-    positive_range: Interval | None
+    positive_range: Interval | None = None
     """What the test people, who were few, leave open: see ``cough.odds.predictive_ranges``."""
     negative: float | None
-    negative_range: Interval | None
+    negative_range: Interval | None = None
 
 
 class FusedAnswer(_Answer):

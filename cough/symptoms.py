@@ -119,11 +119,11 @@ class SymptomAnswer(_Model):
     positive_predictive_value: float | None
     """Of people called so, the share who have the condition at this prevalence. None unless the whole list of
     yes and no was answered, which sensitivity and specificity are of, and where nobody would be called so."""
-    positive_predictive_range: Interval | None
+    positive_predictive_range: Interval | None = None
     """What the people it was tested on leave open: see ``cough.odds.predictive_ranges``."""
     negative_predictive_value: float | None
     """The same of people not called so, and the share who do not have it."""
-    negative_predictive_range: Interval | None
+    negative_predictive_range: Interval | None = None
     evidence: SymptomEvidence
 
 

@@ -266,7 +266,7 @@ def train(
         took_core_s = _took_core_s(gate, "leave_sources_out", "gate")
         made_from = [gate.sha256]
     else:
-        # The encoder's two threads wait for each other, and the gate's last process for nobody.
+        # One thread of the encoder often waits for the other: the gate's processes use the core meanwhile.
         beside = [encoder_job] if encoder_from is None and _is_alone() else []
         with meanwhile(beside):
             gate, took_core_s, made_from = gate_stage(
