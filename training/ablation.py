@@ -34,6 +34,7 @@ from training.clips import is_silent
 from training.config import TrainingConfig, read_config
 from training.corpus import VOCAL_HARD, Corpus, Teacher
 from training.decoded import prepare_waves
+from training.device import device
 from training.heldout import Heldout
 from training.loso import Job
 from training.options import chosen_config, corpus_parser
@@ -121,6 +122,7 @@ def main() -> None:
         "teacher": teacher.sha256,
         "waves": read_waves(waves_folder).sha256,
         "libraries": libraries(),
+        "device": device().type,
     }
     source = source_hash([*GATE_SOURCES, "training.loso", "training.scoring"])
     chosen = [v for v in VARIANTS if arguments.only is None or v.name in arguments.only]
