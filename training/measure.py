@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cough.audio import SAMPLE_RATE_HZ, Waveform
-from cough.bundle import Bundle
+from cough.bundle import Bundle, load_bundle
 from cough.encoder import Encoder
 from cough.gate import CoughGate
 from cough.messages import RE_RECORD
@@ -13,8 +16,40 @@ from cough.quality import assess, judge
 from training.benchmark import score_clips
 from training.corpus import Corpus, Teacher
 from training.gate_table import gate_table
+from training.joined import read_corpora, read_teacher
 from training.probe import IN_BUNDLE, probes
-from training.waves import Waves
+from training.stages import run_stage, stage_folder
+from training.waves import Waves, read_waves
+
+FIGURES = "figures.json"
+
+
+@dataclass(frozen=True)
+class FiguresJob:
+    """The figures of one bundle's gate and encoder, to be made once; small enough to hand to a process."""
+
+    bundle: Path
+    corpus_roots: tuple[Path, ...]
+    waves_folder: Path
+    test_fold: int
+    cache: Path
+    inputs: dict[str, Any]
+    """Everything that decides the outcome."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its ``FIGURES`` is kept."""
+        return stage_folder(self.cache, "figures", self.inputs)
+
+    def run(self) -> Path:
+        """Measure, unless its folder is there already."""
+        return run_stage(self.cache, "figures", self.inputs, self._measure)
+
+    def _measure(self, folder: Path) -> None:
+        corpus, waves = read_corpora(self.corpus_roots), read_waves(self.waves_folder)
+        bundle, teacher = load_bundle(self.bundle), read_teacher(corpus)
+        figures = measure(corpus, waves, teacher, bundle, test_fold=self.test_fold)
+        (folder / FIGURES).write_text(json.dumps(figures))
 
 
 def measure(

@@ -13,6 +13,7 @@ from typing import Any
 
 from training import distributed
 from training.config import TrainingConfig
+from training.cough_layer import LayerJob
 from training.device import device
 from training.distilled import DistilledJob
 from training.gate import build_gate, seeds_of_members, train_gate
@@ -78,8 +79,8 @@ def at_once(config: TrainingConfig) -> int:
     return max(1, min(config.threads, config.gate.members))
 
 
-def train_members(jobs: Sequence[MemberJob | DistilledJob], *, processes: int) -> list[Path]:
-    """Folders of the members' weights, in the order of the jobs; what is there already is not made anew."""
+def train_members(jobs: Sequence[MemberJob | DistilledJob | LayerJob], *, processes: int) -> list[Path]:
+    """Folders of what the jobs make, in their order; what is there already is not made anew."""
     if processes == 1:
         return [job.run() for job in jobs]
     return run_all(jobs, processes=processes)

@@ -12,8 +12,9 @@ Stages: ``waves`` (decode the corpus), ``loso`` (four short gates, each without 
 ``gate``, ``encoder``, ``models`` (calibrate and export both), ``voters`` (the condition), ``figures`` (the
 test fold). Each is kept in ``.cache`` under the hash of its inputs (data, config, the code that matters to
 it), so an interrupted or repeated run picks up where it can; bundle and card are written anew. The encoder is
-trained beside the gate's networks; on a GPU, where there is one (``training.device``), after them. Folds 1-4
-train and tune; fold 5 only tests. Synthetic speech needs espeak-ng (Debian: ``apt-get install espeak-ng``).
+trained beside the gate's networks, and the figures are made beside the voters; on a GPU, where there is one
+(``training.device``), after them. Folds 1-4 train and tune; fold 5 only tests. Synthetic speech needs
+espeak-ng (Debian: ``apt-get install espeak-ng``).
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from training.encoder import build_encoder, check_learnable
 from training.heldout import Heldout
 from training.joined import read_corpora, read_teacher
 from training.loso import Job
-from training.measure import measure
+from training.measure import FIGURES, FiguresJob
 from training.members import at_once, member_jobs, read_members, train_members
 from training.nearcoughs import speech_version
 from training.networks import GateEnsemble
@@ -68,7 +69,6 @@ from training.waves import Waves, read_waves
 
 LIBRARIES = ("torch", "torchaudio", "onnx", "onnxruntime", "numpy", "scikit-learn", "librosa", "av", "soxr")
 _NETWORKS = ("training.augment", "training.frontend", "training.networks")
-FIGURES = "figures.json"
 GATE_SOURCES = (
     *_NETWORKS,
     "training.clips",
@@ -176,7 +176,10 @@ def gate_stage(
     without_parts = run_apart(distilled[:-1], processes=processes)
     inputs = {**shared, "threads": 1, "source": source_hash([*GATE_SOURCES, "training.members"])}
     members = member_jobs(labelled, roots, waves_folder, cache, inputs, loso_folders)
-    folders = train_members([*members, *distilled[-1:]], processes=at_once(config))
+    networks = [*members, *distilled[-1:]]
+    # They do not end together: a process that is free meanwhile fits the layers that can be fitted already.
+    early = [LayerJob(network) for network in distilled[:-1]] if at_once(config) > 1 else []
+    folders = train_members([*networks, *early], processes=at_once(config))[: len(networks)]
     took_core_s = {
         "leave_sources_out": sum(map(epochs_core_s, (*loso_folders, *without_parts))),
         "gate": sum(map(epochs_core_s, folders)),
@@ -300,9 +303,11 @@ def train(
             folder / "bundle",
         ),
     )
-    bundle = load_bundle(models / "bundle")
-    bundle = load_bundle(voters_stage(corpus, corpus_roots, bundle, cache, config) / "bundle")
-    figures = figures_stage(corpus, waves, teacher, bundle, cache, config)
+    job = figures_job(corpus, corpus_roots, waves_folder, models / "bundle", cache, shared, config)
+    with meanwhile([job] if _is_alone() else []):
+        bundle = load_bundle(models / "bundle")
+        bundle = load_bundle(voters_stage(corpus, corpus_roots, bundle, cache, config) / "bundle")
+    figures = json.loads((job.run() / FIGURES).read_text())
     if distributed.rank() == 0:
         write_bundle(_completed(bundle, figures, config, code=version_at_start), out)
     distributed.wait()
@@ -344,29 +349,27 @@ def voters_stage(
     return run_stage(cache, "voters", inputs, make)
 
 
-def figures_stage(
-    corpus: Corpus, waves: Waves, teacher: Teacher, bundle: Bundle, cache: Path, config: TrainingConfig
-) -> dict[str, Any]:
-    """What gate and encoder reach on the test fold, by part of the bundle's metrics."""
-    used = (bundle.spec.gate.file, bundle.spec.encoder.file)
+def figures_job(
+    corpus: Corpus,
+    roots: tuple[Path, ...],
+    waves_folder: Path,
+    models: Path,
+    cache: Path,
+    shared: dict[str, Any],
+    config: TrainingConfig,
+) -> FiguresJob:
+    """What gate and encoder of the bundle in ``models`` reach on the test fold: these two alone decide."""
+    spec = load_bundle(models).spec
     inputs = {
-        "models": {file: bundle.spec.files[file] for file in used},
-        "gate": bundle.spec.gate.model_dump(mode="json"),
-        "encoder": bundle.spec.encoder.model_dump(mode="json"),
+        "models": {file: spec.files[file] for file in (spec.gate.file, spec.encoder.file)},
+        "gate": spec.gate.model_dump(mode="json"),
+        "encoder": spec.encoder.model_dump(mode="json"),
         "data": corpus.data_hash,
-        "teacher": teacher.sha256,
-        "waves": waves.sha256,
+        **{key: shared[key] for key in ("teacher", "waves", "libraries")},
         "test_fold": config.test_fold,
-        "libraries": libraries(),
         "source": source_hash(imported_by("training.measure")),
     }
-
-    def write(folder: Path) -> None:
-        figures = measure(corpus, waves, teacher, bundle, test_fold=config.test_fold)
-        (folder / FIGURES).write_text(json.dumps(figures))
-
-    figures: dict[str, Any] = json.loads((run_stage(cache, "figures", inputs, write) / FIGURES).read_text())
-    return figures
+    return FiguresJob(models, roots, waves_folder, config.test_fold, cache, inputs)
 
 
 def _completed(bundle: Bundle, figures: dict[str, Any], config: TrainingConfig, *, code: str) -> Bundle:

@@ -34,7 +34,7 @@ TINY = (
 )  # fmt: skip
 
 
-def larger_esc50(root: Path) -> Path:
+def larger_esc50(root: Path, *, esc10: bool = False) -> Path:
     """Its layout again, with enough in it to train on: 15 clips a kind and fold of 0.8 s."""
     folder = root / "ESC-50" / "ESC-50-33c8ce9eb2cf0b1c2f8bcf322eb349b6be34dbb6"
     rows = []
@@ -42,7 +42,7 @@ def larger_esc50(root: Path) -> Path:
         for kind, target in KINDS.items():
             for i in range(10):
                 clip = 1000 * fold + 100 * target + i
-                rows.append((f"{fold}-{clip}-A-{target}.wav", fold, target, kind, False, clip, "A"))
+                rows.append((f"{fold}-{clip}-A-{target}.wav", fold, target, kind, esc10, clip, "A"))
                 sound(
                     folder / "audio" / str(rows[-1][0]), seed=clip, cough=kind == "coughing",
                     rate_hz=44_100, seconds=0.8,
