@@ -6,7 +6,8 @@
     python -m training.pipeline --keep-gate cough/models/default --out runs/new   # encoder and heads anew
     python -m training.pipeline --keep-encoder cough/models/default               # gate and heads anew
     python -m training.pipeline --set gate.epochs=1 --set gate.clips_per_epoch=320 \\
-        --set loso.epochs=1 --set encoder.epochs=1 --out runs/tiny             # a tiny one, in minutes
+        --set loso.epochs=1 --set encoder.epochs=1 --set distilled.epochs=1 \\
+        --set distilled.loso_epochs=1 --out runs/tiny                          # a tiny one, in minutes
 
 Stages: ``waves`` (decode the corpus), ``loso`` (four short gates, each without a part of the sources),
 ``gate``, ``encoder``, ``models`` (calibrate and export both), ``voters`` (the condition), ``figures`` (the

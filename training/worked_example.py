@@ -8,6 +8,7 @@ summaries, the figures' data and one drawing are kept in the project; no audio a
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import shutil
@@ -29,14 +30,20 @@ STUDIES = {
 
 def main() -> None:
     """Run both studies; exits with the status of the first command that fails."""
-    runs, out = Path(sys.argv[1]), Path(sys.argv[2])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", type=Path, help="folder for predictions and whole reports")
+    parser.add_argument("out", type=Path, help="folder for what is kept")
+    arguments = parser.parse_args()
+    runs, out = arguments.runs, arguments.out
     runs.mkdir(parents=True, exist_ok=True)
     manifest = write_manifest(runs / "fold_5.csv")
     _cough("batch", manifest, "-o", runs / "predictions")
     for name, (title, where) in STUDIES.items():
         chosen = [word for condition in where for word in ("--where", condition)]
-        arguments = ("-o", runs / name, "--title", title, *chosen)
-        metrics = _cough("evaluate", runs / "predictions", manifest, *arguments, "--json")
+        options = ("-o", runs / name, "--title", title, *chosen)
+        metrics = _cough("evaluate", runs / "predictions", manifest, *options, "--json")
         (out / name).mkdir(parents=True, exist_ok=True)
         for file in (SUMMARY, METRICS):
             shutil.copy(runs / name / file, out / name / file)

@@ -1,6 +1,6 @@
 """The ``cough`` command: one file per subcommand, all thin.
 
-Exit codes: 0 everything measured, 1 some file failed, 2 bad usage or a bundle that cannot be used.
+Exit codes: 0 everything could be read, 1 some file failed, 2 bad usage or a bundle that cannot be used.
 Results go to standard output, errors and progress to standard error.
 """
 
