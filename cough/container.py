@@ -14,8 +14,8 @@ from cough import errors
 
 _MAX_BOXES = 10_000
 """Boxes looked at; a file with more is left to FFmpeg."""
-_UNKNOWN_FROM = 0x7F00_0000
-"""Sizes from here on are what writers leave that cannot seek back (sox, ffmpeg, Android)."""
+_UNKNOWN = (0, 1 << 31, 1 << 32, 1 << 63)
+"""Sizes that writers leave that cannot seek back (sox, ffmpeg, Android), perhaps less a header or a block."""
 _SLACK_BYTES = 4_096
 """Writers miscount by a header or a block; less than this is no truncation."""
 _SLACK_SHARE = 0.02
@@ -66,10 +66,11 @@ def sniff(handle: BinaryIO) -> str:
 def is_cut(handle: BinaryIO, kind: str, size_bytes: int) -> bool:
     """Whether the file's own length fields claim sound past its end.
 
-    Only wav, aiff, caf and the mp4 family can tell; for others the answer is False.
+    Only wav, w64, aiff, caf and the mp4 family can tell; for others the answer is False.
     """
-    if kind in ("wav", "aiff"):
-        return _riff_is_cut(handle, size_bytes)
+    if kind in ("wav", "w64", "aiff"):
+        data = _sound(handle, kind, size_bytes)
+        return data is None or (not _is_placeholder(data.length) and _past_end(data, size_bytes))
     if kind == "caf":
         boxes = _boxes(handle, 8, size_bytes, kind="caf")
         return any(box.name == b"data" and _past_end(box, size_bytes) for box in boxes)
@@ -88,8 +89,8 @@ def has_unknown_length(handle: BinaryIO, kind: str, size_bytes: int) -> bool:
     """Whether a wav or aiff was streamed out, so that its length fields are placeholders."""
     if kind not in ("wav", "aiff"):
         return False
-    data = _riff_data(handle, size_bytes)
-    return data is not None and (data.length == 0 or data.length >= _UNKNOWN_FROM)
+    data = _sound(handle, kind, size_bytes)
+    return data is not None and _is_placeholder(data.length)
 
 
 def check_index(handle: BinaryIO, kind: str, size_bytes: int) -> None:
@@ -155,27 +156,44 @@ def _boxes(handle: BinaryIO, begin: int, end: int, *, kind: str, nested: bool = 
             stack.append((position + header, min(end, limit)))
 
 
-def _riff_data(handle: BinaryIO, size_bytes: int) -> _Box | None:
-    """The chunk that holds the samples of a wav or aiff; None where there is none."""
+def _sound(handle: BinaryIO, kind: str, size_bytes: int) -> _Box | None:
+    """The chunk that holds the samples of a wav, w64 or aiff; None where there is none."""
+    if kind == "w64":
+        return _w64_sound(handle, size_bytes)
     handle.seek(0)
-    order = "<I" if handle.read(4) in (b"RIFF", b"RF64") else ">I"
-    position = 12
+    magic = handle.read(4)
+    order = "<I" if magic in (b"RIFF", b"RF64") else ">I"
+    position, large = 12, None
     for _ in range(_MAX_BOXES):
         if position + 8 > size_bytes:
             return None
         handle.seek(position)
         name, length = handle.read(4), struct.unpack(order, handle.read(4))[0]
+        if magic == b"RF64" and name == b"ds64":  # EBU Tech 3306: sizes of the whole and of the samples
+            sizes = handle.read(16)
+            large = struct.unpack("<Q", sizes[8:])[0] if len(sizes) == 16 else None
         if name in (b"data", b"SSND"):
-            return _Box(name, position + 8, length)
+            return _Box(name, position + 8, length if large is None or length < 0xFFFF_FFFF else large)
         position += 8 + length + (length & 1)
     return None
 
 
-def _riff_is_cut(handle: BinaryIO, size_bytes: int) -> bool:
-    data = _riff_data(handle, size_bytes)
-    if data is None:
-        return True
-    return data.length < _UNKNOWN_FROM and _past_end(data, size_bytes)
+def _w64_sound(handle: BinaryIO, size_bytes: int) -> _Box | None:
+    """Sony Wave64: chunks have names of 16 bytes and sizes of 8 that count both, and begin at 8 bytes."""
+    position = 40
+    for _ in range(_MAX_BOXES):
+        if position + 24 > size_bytes:
+            return None
+        handle.seek(position)
+        name, length = handle.read(16)[:4], struct.unpack("<Q", handle.read(8))[0]
+        if name == b"data":
+            return _Box(name, position + 24, max(0, length - 24))
+        position += max(24, length + 7 & ~7)
+    return None
+
+
+def _is_placeholder(length: int) -> bool:
+    return any(abs(length - size) <= _SLACK_BYTES for size in _UNKNOWN[1:]) or length == 0
 
 
 def _past_end(box: _Box, size_bytes: int) -> bool:

@@ -101,20 +101,21 @@ class Manifest:
 
         Raises
         ------
-        ManifestMissing : nothing there, or the store does not give it
+        ManifestMissing : nothing there, or disk or store do not give it
         ManifestInvalid : the csv lacks ``recording_id`` or ``path``, or is no text
         MissingExtra : a URL, and fsspec or its driver is not installed
         """
         if "://" in os.fspath(path):
             return cls._at(os.fspath(path))
         path = Path(path)
-        if path.is_dir():
-            file = path / FILE
-            if not file.is_file():
-                return cls(path, None)
-            path = file
-        if not path.is_file():
-            raise errors.ManifestMissing(f"There is no manifest at {path}.")
+        with _from_disk(path):
+            if path.is_dir():
+                file = path / FILE
+                if not file.is_file():
+                    return cls(path, None)
+                path = file
+            if not path.is_file():
+                raise errors.ManifestMissing(f"There is no manifest at {path}.")
         manifest = cls(path.parent, path)
         manifest.header()
         return manifest
@@ -150,7 +151,8 @@ class Manifest:
     @contextmanager
     def _open(self) -> Iterator[IO[bytes]]:
         if self.url is None:
-            with open(self.csv_path or self.root, "rb") as file:
+            path = self.csv_path or self.root
+            with _from_disk(path), open(path, "rb") as file:
                 yield file
             return
         with self._from_store(), store.opened(f"{self.url}/{self.csv_path}") as file:
@@ -330,6 +332,15 @@ def _labels(line: dict[str, str]) -> Iterator[Label]:
                 evidence=(line.get(evidence) or "") if evidence else "",
                 conflict=conflict is not None and is_yes(line.get(conflict)),
             )
+
+
+@contextmanager
+def _from_disk(path: Path) -> Iterator[None]:
+    """What cannot be opened, or has no possible name, is said as for a store."""
+    try:
+        yield
+    except OSError as error:
+        raise errors.ManifestMissing(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def _state(file: Path) -> bytes:

@@ -53,6 +53,10 @@ class Run(BaseModel):
         """
         folder = chosen_folder(bundle).resolve()
         opened, loaded = Manifest.open(manifest), load_bundle(folder)
+        if any("\udc80" <= c <= "\udcff" for c in f"{opened.name}{folder}"):
+            raise errors.ManifestInvalid(
+                "The path of manifest or bundle is not UTF-8, so no run.json can hold it: rename it."
+            )
         # Every line is read as a run would read it: a bad cell in the last must not cost days of screening.
         rows = opened.read_through()
         if not rows:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,10 +150,11 @@ def check_fix(manifest: Manifest, target: Path) -> None:
     Raises
     ------
     ManifestInvalid : ``target`` exists or is elsewhere, or the manifest is at a URL or a folder without a csv
+    OutputUnwritable : it cannot be written
     """
     if manifest.url is not None:
         raise errors.ManifestInvalid("A manifest at a URL cannot be fixed there: fix a copy of it.")
-    if target.exists():
+    if os.path.lexists(target):
         raise errors.ManifestInvalid(f"{target} exists; a fixed manifest is only ever a new file.")
     if manifest.csv_path is None:
         raise errors.ManifestInvalid("A folder of audio has no csv to fix.")
@@ -159,6 +162,8 @@ def check_fix(manifest: Manifest, target: Path) -> None:
         raise errors.ManifestInvalid(
             "The new file must be beside the old one, since paths are relative to it."
         )
+    with _writing(target) as partial:
+        partial.touch()
 
 
 def write_fixed(manifest: Manifest, problems: list[Problem], target: Path) -> tuple[int, int]:
@@ -166,15 +171,14 @@ def write_fixed(manifest: Manifest, problems: list[Problem], target: Path) -> tu
 
     Raises
     ------
-    ManifestInvalid : as ``check_fix``
+    ManifestInvalid, OutputUnwritable : as ``check_fix``
     """
     check_fix(manifest, target)
     by_line: dict[int, list[Problem]] = defaultdict(list)
     for problem in problems:
         by_line[problem.line].append(problem)
     mended = dropped = 0
-    partial = target.with_name(f".{target.name}.partial")
-    with open(partial, "w", newline="", encoding="utf-8") as file:
+    with _writing(target) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, manifest.header())
         writer.writeheader()
         for number, line in manifest.numbered():
@@ -185,8 +189,22 @@ def write_fixed(manifest: Manifest, problems: list[Problem], target: Path) -> tu
                 line.update(problem.change or {})
             mended += bool(by_line[number])
             writer.writerow(line)
-    partial.replace(target)
+        file.flush()
+        partial.replace(target)
     return mended, dropped
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[Path]:
+    """A file beside ``target`` to write; it is gone afterwards, unless it took its name."""
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        yield partial
+    except OSError as error:
+        raise errors.OutputUnwritable(f"{target} cannot be written: {error.strerror or error}.") from error
+    finally:
+        with suppress(OSError):  # the first error tells more
+            partial.unlink(missing_ok=True)
 
 
 def _cells(line: dict[str, str], number: int, seen: dict[str, int]) -> tuple[list[Problem], Recording | None]:

@@ -87,7 +87,7 @@ def batch(
         else:
             run = Run.plan(source or "", bundle=bundle)
             begun = output / RUN
-            record = Run.read(begun) if begun.is_file() else run
+            record = Run.read(begun) if os.path.isfile(begun) else run  # noqa: PTH113  is_file raises for some names
         left_out = Manifest.open(run.manifest).left_out()
     for change in run.changes_since(record):
         common.err.print(f"other results are possible: {change}", markup=False)

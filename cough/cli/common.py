@@ -59,19 +59,19 @@ def need(extra: str, *modules: str) -> None:
 def check_target(target: Path, *, option: str, source: Path) -> None:
     """Refuse before the work, rather than after it, a path that ``replacing`` must not write."""
     problem = None
-    if not target.parent.is_dir():
-        problem = "there is no such folder"
-    elif target.exists() and not target.is_file():
-        problem = "it is not a regular file"
-    elif target.exists() and source.exists() and target.samefile(source):
-        problem = "it is the recording"
-    else:
-        probe = _beside(target.resolve())
-        try:
+    try:
+        if not target.parent.is_dir():
+            problem = "there is no such folder"
+        elif target.exists() and not target.is_file():
+            problem = "it is not a regular file"
+        elif target.exists() and os.path.exists(source) and target.samefile(source):  # noqa: PTH110
+            problem = "it is the recording"
+        else:
+            probe = _beside(target.resolve())
             probe.touch()
             probe.unlink()
-        except OSError as error:
-            problem = error.strerror or str(error)
+    except OSError as error:
+        problem = error.strerror or str(error)
     if problem:
         raise typer.BadParameter(f"cannot write {printable(str(target))}: {problem}", param_hint=option)
 

@@ -105,15 +105,6 @@ def validate(
         with common.progress() as bar:
             task = bar.add_task("validating", total=len(manifest) * (1 if no_audio else 2))
             problems = find(manifest, bundle=model, progress=lambda: bar.advance(task))
-        if fix is not None:
-            mended, dropped = write_fixed(manifest, problems, fix)
-            common.err.print(f"{fix}: {mended} lines mended, {dropped} left out", markup=False)
-            if torn := {problem.line for problem in problems if problem.code == "label_conflict"}:
-                common.err.print(
-                    f"{len(torn)} of those left out are of sounds that have two labels: which is right, you "
-                    "must say",
-                    markup=False,
-                )
     if json_output:
         for problem in problems:
             common.emit(json.dumps(asdict(problem)))
@@ -121,6 +112,16 @@ def validate(
         _show(problems)
     else:
         common.emit("no problem found")
+    if fix is not None:
+        with common.usage_errors():
+            mended, dropped = write_fixed(manifest, problems, fix)
+        common.err.print(f"{fix}: {mended} lines mended, {dropped} left out", markup=False)
+        if torn := {problem.line for problem in problems if problem.code == "label_conflict"}:
+            common.err.print(
+                f"{len(torn)} of those left out are of sounds that have two labels: which is right, you "
+                "must say",
+                markup=False,
+            )
     if problems:
         raise typer.Exit(common.FAILED)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cough.evaluation.verdict import MISSING, TOGETHER
 
-OURS = ("subject", "split", "group_id", "pcm_sha256", "in_two_splits")
+OURS = ("event", "subject", "split", "group_id", "pcm_sha256", "in_two_splits")
 """Told by the manifest: predictions may not bring their own."""
 
 

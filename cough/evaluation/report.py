@@ -100,7 +100,8 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
     if isinstance(value, float):
-        return round(value, 6) if math.isfinite(value) else None
+        # Digits that count, not places: a p-value or a threshold of 1e-8 is not 0.
+        return float(f"{value:.6g}") if math.isfinite(value) else None
     return value
 
 

@@ -83,9 +83,9 @@ def evaluate(
     """
     frame = table.frame
     if other is not None:
-        other = frame[["recording_id"]].merge(other, how="left", on="recording_id")
-        if other["outcome"].isna().all() and other["error_code"].isna().all():
+        if not other["recording_id"].isin(frame["recording_id"]).any():
             raise errors.PredictionsInvalid("The other predictions have none of these recordings.")
+        other = frame[["recording_id"]].merge(other, how="left", on="recording_id")
     _check_varies(frame, match_on)
     tick("gate")
     gate = _gate(frame, other, trained_on)

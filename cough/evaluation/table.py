@@ -17,6 +17,7 @@ from cough.evaluation.choices import OURS, Beside, LabelColumn, Where
 from cough.evaluation.people import in_two_splits, subject_of
 from cough.evaluation.values import MEASURED, measures, read_values
 from cough.manifest import LABELS, Manifest
+from cough.predictions import prediction_schema
 from cough.words import YES, is_yes, said
 
 POSITIVE = YES | {"positive"}
@@ -159,6 +160,9 @@ def join(
     }
     manifested = manifested.drop(columns=[c for c in manifested if c in computed]).assign(**labelled)
     frame = frame.assign(**{f"said_{name}": _said(frame, label) for name, label in found.items()})
+    # What a recording is, the manifest says: predictions that brought their own date or source hid it.
+    measured = prediction_schema(tuple(conditions)).names
+    frame = frame.drop(columns=[c for c in frame if c in manifested and c not in {*measured, *computed}])
     names = _set_apart(manifested, frame)
     joined = frame.merge(
         manifested.rename(columns=names), on="recording_id", how="right", validate="one_to_one"
@@ -168,6 +172,8 @@ def join(
         raise errors.PredictionsInvalid("The predictions and the manifest have no recording in common.")
     # Whoever leaves failures out of a table would be judged by the rest.
     joined["error_code"] = joined["error_code"].astype(object).where(predicted, NO_PREDICTION)
+    if "source" in joined:
+        joined["source"] = joined["source"].astype(object).fillna("").astype(str)
     read_values(joined)
     unlabelled = tuple(c for c in conditions if c not in found)
     columns = {name: names.get(label.column, label.column) for name, label in found.items()}
@@ -267,8 +273,8 @@ def read_predictions(path: str | os.PathLike[str]) -> pd.DataFrame:
     PredictionsInvalid : none is there, or it is no table of predictions
     """
     path = Path(path)
-    path = path / "predictions.parquet" if path.is_dir() else path
     try:
+        path = path / "predictions.parquet" if path.is_dir() else path
         frame = pd.read_parquet(path)
     except FileNotFoundError as error:
         raise errors.PredictionsInvalid(f"There are no predictions at {path}.") from error
@@ -281,6 +287,9 @@ def read_predictions(path: str | os.PathLike[str]) -> pd.DataFrame:
     if own:
         raise errors.PredictionsInvalid(f"{path.name} has a column {own[0]}, which the manifest is to say.")
     frame["recording_id"] = frame["recording_id"].astype(str)
+    for name in ("outcome", "error_code"):  # through CSV, nothing becomes an empty word
+        words = frame[name].astype(object)
+        frame[name] = words.where(words.notna() & words.astype(str).str.strip().ne(""), None)
     if frame["recording_id"].duplicated().any():
         raise errors.PredictionsInvalid(f"{path.name} names a recording twice.")
     for name in ("n_events", *(c for c in LEVELS if c in frame)):
@@ -304,6 +313,8 @@ def read_predictions(path: str | os.PathLike[str]) -> pd.DataFrame:
         raise errors.PredictionsInvalid(
             f"{path.name} has a recording with neither cough_score nor error_code."
         )
+    if (frame["n_events"].isna() & frame["cough_score"].notna()).any():
+        raise errors.PredictionsInvalid(f"{path.name} has a recording with cough_score and without n_events.")
     return frame
 
 
