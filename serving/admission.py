@@ -2,7 +2,7 @@
 
 The outermost thing that knows of the workers: whom it turns away has cost little, so that those who
 were admitted do not notice the crowd. It comes before keys and rates: a caller who is told to come
-back has not used up one of their requests.
+back here has not used up one of their requests; one whose recording arrives and finds the room taken has.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ end the same way or, after 429, 503 and 504, should be tried anew.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import time
@@ -19,6 +20,9 @@ from typing import Protocol
 
 from serving.backup import Backup, connect
 from serving.problems import Refused
+
+_SWEEP_S = 1.0
+"""The least time between two looks for answers whose time has passed."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +99,12 @@ class Idempotency:
 
 
 class _InMemory:
-    """The latest entries."""
+    """The latest entries; each is forgotten when its time has passed, whoever asks or does not."""
 
     def __init__(self, max_entries: int) -> None:
         self._max_entries = max_entries
         self._entries: OrderedDict[str, tuple[float, Entry]] = OrderedDict()
+        self._sweeping: asyncio.TimerHandle | None = None
 
     async def claim(self, key: str, entry: Entry, *, seconds: float) -> Entry | None:
         found = self._entries.get(key)
@@ -113,6 +118,18 @@ class _InMemory:
         self._entries.move_to_end(key)
         while len(self._entries) > self._max_entries:
             self._entries.popitem(last=False)
+        if self._sweeping is None:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        now_s = time.monotonic()
+        for key in [key for key, (until_s, _) in self._entries.items() if until_s <= now_s]:
+            del self._entries[key]
+        next_s = min((until_s for until_s, _ in self._entries.values()), default=None)
+        self._sweeping = None
+        if next_s is not None:
+            wait_s = max(_SWEEP_S, next_s - now_s)
+            self._sweeping = asyncio.get_running_loop().call_later(wait_s, self._sweep)
 
     async def release(self, key: str) -> None:
         self._entries.pop(key, None)

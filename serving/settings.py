@@ -12,10 +12,10 @@ import json
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from limits import parse as parse_rate
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -131,6 +131,12 @@ class Settings(BaseSettings):
         if url is not None and not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://")
         return url
+
+    @model_validator(mode="after")
+    def _holds_what_it_takes(self) -> Self:
+        if self.max_held_bytes < self.max_bytes:
+            raise ValueError("max_held_bytes must be at least max_bytes, or such an upload never finds room")
+        return self
 
     @property
     def on_loopback(self) -> bool:

@@ -111,7 +111,12 @@ async def _parsed(request: Request, *, max_files: int) -> FormData:
         try:
             return await parser.parse()
         except MultiPartException as error:
-            raise Refused("invalid_request", f"The form cannot be read: {error.message}") from error
+            why = error.message
+            if why.startswith("Part exceeded"):
+                why = "a text is longer than 16 KB; the part of a recording needs filename=."
+            raise Refused("invalid_request", f"The form cannot be read: {why}") from error
+        except UnicodeError as error:  # some of Python's codecs, by the charset that the client names
+            raise Refused("invalid_request", "The form cannot be read: send it as UTF-8.") from error
 
 
 def _checked(form: FormData) -> Upload:
@@ -120,8 +125,14 @@ def _checked(form: FormData) -> Upload:
     for name, value in form.multi_items():
         if name == "file" and isinstance(value, UploadFile):
             recordings.append(value.file.read())
-        elif name in ("metadata", "prevalence") and name not in texts:
+        elif name in texts:
+            raise _invalid(name, "the form has it twice")
+        elif name in ("metadata", "prevalence"):
             texts[name] = _text(name, value)
+        elif name == "file":
+            raise _invalid(
+                name, "it is a text, not a recording: its part needs filename= (curl: -F file=@NAME)"
+            )
         else:
             raise _invalid(name, "the form has file, metadata and prevalence")
     if not recordings:

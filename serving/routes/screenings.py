@@ -101,12 +101,10 @@ def _unused(upload: Upload, answer: str) -> list[str]:
         return []
     table = json.loads(answer)
     results = table.get("recordings", [table])
-    used = any(
-        c.get("symptoms") or c.get("predictive_values")
-        for result in results
-        for c in result.get("conditions", ())
-    )
-    return [] if used else sorted(upload.fields)
+    conditions = [c for result in results for c in result.get("conditions", ())]
+    told = any(c.get("symptoms") for c in conditions)
+    used = {"metadata": told, "prevalence": told or any(c.get("predictive_values") for c in conditions)}
+    return sorted(field for field in upload.fields if not used[field])
 
 
 def only(frame: Frame) -> str:

@@ -33,6 +33,7 @@ const now = {
   buffer: null,
   player: null,
   opening: false,
+  turn: 0,
   recording: null,
   sending: null,
   problem: null,
@@ -47,15 +48,22 @@ async function record() {
     return;
   }
   leave();
+  const { turn } = now;
   now.opening = true;
   let stream;
   try {
     stream = await openMicrophone();
   } catch (error) {
-    fail(error);
+    if (turn === now.turn) {
+      fail(error);
+    }
     return;
   } finally {
     now.opening = false;
+  }
+  if (turn !== now.turn) {
+    stream.getTracks().forEach((track) => track.stop()); // a file was chosen meanwhile
+    return;
   }
   const watch = levelWatch();
   now.recording = new Recording(stream, { seconds: SECONDS, onLevel: watch });
@@ -144,8 +152,9 @@ async function send(blob, { idempotencyKey = newKey() } = {}) {
     showResult();
   } catch (problem) {
     if (signal.aborted) {
+      now.blob = null; // the form below may be submitted without it
       show("start");
-      announce(texts.say("recording.cancelled"));
+      announce(texts.say("sending.cancelled"));
     } else {
       fail(problem);
     }
@@ -229,6 +238,7 @@ function fail(problem, { focus = true } = {}) {
 /** Forget the last result before the next. */
 function leave() {
   now.player?.close();
+  now.turn++;
   Object.assign(now, { blob: null, result: null, buffer: null, player: null, problem: null });
 }
 

@@ -66,7 +66,13 @@ export async function installed(accessKey) {
   return body.models[0];
 }
 
-const bearer = (key) => (key ? { Authorization: `Bearer ${key}` } : {});
+/** No key holds anything but visible ASCII, and no header of a browser's more than Latin-1. */
+function bearer(key) {
+  if (key && !/^[\x21-\x7e]+$/.test(key)) {
+    throw new Problem("unauthorized");
+  }
+  return key ? { Authorization: `Bearer ${key}` } : {};
+}
 
 async function fetchWithin(url, options, signal) {
   const late = new AbortController();

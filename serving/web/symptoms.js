@@ -25,12 +25,14 @@ export class SymptomForm {
       return make("option", { value: sex, "data-t": `sex.${sex || "unsaid"}` });
     }));
     find("symptom-list").append(...SYMPTOMS.map(question));
-    this.form.addEventListener("input", () => this.complain(""));
+    for (const event of ["input", "reset"]) {
+      this.form.addEventListener(event, () => this.complain(""));
+    }
   }
 
   complain(text) {
     find("age-wrong").textContent = text;
-    find("age").toggleAttribute("aria-invalid", Boolean(text));
+    find("age").setAttribute("aria-invalid", Boolean(text));
   }
 
   /** Whether what was entered can be sent; otherwise says why not and goes there. */

@@ -299,6 +299,68 @@ def test_a_service_with_keys_is_given_one(browser: Browser, url: str) -> None:
 
 
 @needs_browser
+def test_a_cancelled_upload_is_not_sent_after_all(person: driver.Visit) -> None:
+    sent = []
+    person.page.route(SCREENINGS, lambda route: sent.append(route))  # never answered
+    person.open().page.locator("#symptoms > summary").click()
+    person.agree().choose(COUGH).wait("sending")
+    person.page.locator("#cancel-sending").click()
+    person.wait("start")
+    person.page.locator("#age").fill("41")
+    person.page.locator("#age").press("Enter")
+    person.page.wait_for_timeout(300)
+    assert len(sent) == 1
+    assert person.page.locator("#start").is_visible()
+    assert all(FAILED_LOAD in complaint for complaint in person.complaints)
+    person.complaints.clear()
+
+
+@needs_browser
+def test_a_key_that_no_header_can_hold_is_asked_for_again(browser: Browser, url: str) -> None:
+    def guard(route: Route) -> None:
+        route.fulfill(status=401, json={"code": "unauthorized", "status": 401})
+
+    with visit(browser, url) as person:
+        person.page.route("**/v1/**", guard)
+        person.open().agree().choose(COUGH).wait("problem")
+        person.page.locator("#key").fill("cough_abc\N{ZERO WIDTH SPACE}")
+        person.page.get_by_role("button", name="Use key").click()
+        person.page.locator("#key").wait_for()
+        person.page.wait_for_timeout(300)
+        assert person.page.locator("#key-form").is_visible()
+
+
+@needs_browser
+def test_a_complaint_goes_with_what_it_is_about(person: driver.Visit) -> None:
+    page = person.open().agree().page
+    page.locator("#symptoms > summary").click()
+    page.locator("#age").fill("abc")
+    page.locator("#record").click()
+    assert page.locator("#age").get_attribute("aria-invalid") == "true"
+    page.get_by_role("button", name="Clear all").click()
+    assert page.locator("#age").get_attribute("aria-invalid") == "false"
+    assert text(page, "#age-wrong") == ""
+
+
+@needs_browser
+def test_a_file_chosen_while_the_microphone_is_asked_for_is_all_that_is_sent(person: driver.Visit) -> None:
+    page = person.open().agree().page
+    page.evaluate("""() => {
+        const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        navigator.mediaDevices.getUserMedia = async (wanted) => {
+            await new Promise((resolve) => (window.allow = resolve));
+            window.opened = await open(wanted);
+            return window.opened;
+        };
+    }""")
+    page.locator("#record").click()
+    person.choose(COUGH).wait("result")
+    page.evaluate("() => window.allow()")
+    page.wait_for_function("() => window.opened?.getTracks().every((track) => track.readyState === 'ended')")
+    assert page.locator("#result").is_visible()
+
+
+@needs_browser
 def test_german_is_chosen_by_the_browser_or_the_person(browser: Browser, url: str) -> None:
     with visit(browser, url, language="de-AT", size=PHONE) as person:
         page = person.open().page
