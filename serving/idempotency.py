@@ -114,11 +114,12 @@ class _InMemory:
         return None
 
     async def keep(self, key: str, entry: Entry, *, seconds: float) -> None:
-        self._entries[key] = (time.monotonic() + seconds, entry)
+        until_s = time.monotonic() + seconds
+        self._entries[key] = (until_s, entry)
         self._entries.move_to_end(key)
         while len(self._entries) > self._max_entries:
             self._entries.popitem(last=False)
-        if self._sweeping is None:
+        if self._sweeping is None or self._sweeping.when() > until_s + _SWEEP_S:
             self._sweep()
 
     def _sweep(self) -> None:
@@ -126,7 +127,9 @@ class _InMemory:
         for key in [key for key, (until_s, _) in self._entries.items() if until_s <= now_s]:
             del self._entries[key]
         next_s = min((until_s for until_s, _ in self._entries.values()), default=None)
-        self._sweeping = None
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            self._sweeping = None
         if next_s is not None:
             wait_s = max(_SWEEP_S, next_s - now_s)
             self._sweeping = asyncio.get_running_loop().call_later(wait_s, self._sweep)
