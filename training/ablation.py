@@ -32,10 +32,11 @@ from cough.evaluation.metrics import auroc, specificity_at_sensitivity
 from training.benchmark import RESULTS
 from training.clips import is_silent
 from training.config import TrainingConfig, read_config
-from training.corpus import VOCAL_HARD, Corpus, Teacher
+from training.corpus import VOCAL_HARD, Corpus
 from training.decoded import prepare_waves
 from training.device import device
 from training.heldout import Heldout
+from training.joined import read_teacher
 from training.loso import Job
 from training.options import chosen_config, corpus_parser
 from training.pipeline import GATE_SOURCES, libraries, loso_jobs
@@ -114,7 +115,7 @@ def main() -> None:
     out = arguments.out or RESULTS
     config = chosen_config(parser, arguments.config)
     corpus = Corpus.read(arguments.corpus)
-    teacher = Teacher.read(corpus)
+    teacher = read_teacher(corpus)
     began_at = code_version()
     waves_folder = prepare_waves(corpus, arguments.cache, config)
     shared = {

@@ -121,6 +121,9 @@ def assemble(
         "gate": gate_figures,
         "encoder": {"parity_max_abs": encoder_parity, "in_integers_max_distance": round(off, 4)},
         "training": {
+            "non_commercial": sum(
+                parts.corpus.recordings[row].licence_class == "non_commercial" for row in parts.training
+            ),
             "core_s": round(sum(took_core_s.values())),
             **{f"{stage}_core_s": round(seconds) for stage, seconds in took_core_s.items()},
         },
@@ -278,6 +281,8 @@ def _provenance(spec: BundleSpec, part: str, sections: tuple[str, ...]) -> dict[
         "code_version": record.code_version,
         "data_hash": record.data_hash,
         "seed": record.seed,
+        "licences": record.licences,
+        "tier": record.config.get("licences", "unknown"),
         "config": {name: record.config[name] for name in sections if name in record.config},
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,13 +12,15 @@ from typing import Any
 import numpy as np
 from rich.progress import track
 
+from cough import errors
 from cough.audio import decode
-from cough.bundle import Bundle
+from cough.bundle import DEFAULT_BUNDLE, Bundle, chosen_folder
 from cough.gate import CoughGate
+from cough.heard import fingerprint, read_heard
 from cough.quality import assess
 from training.clips import is_silent
 from training.corpus import TEST_FOLD as TEST_FOLD
-from training.corpus import Corpus
+from training.corpus import Corpus, corpus_path
 from training.stages import PROJECT, code_version
 
 RESULTS = PROJECT / "training" / "results" / "gate"
@@ -26,6 +29,49 @@ RESULTS = PROJECT / "training" / "results" / "gate"
 def fold_rows(corpus: Corpus, fold: int) -> np.ndarray:
     """Labelled clips of a fold; (n,) rows of ``corpus.recordings``."""
     return corpus.where(lambda r: r.fold == fold and r.is_cough is not None and r.is_clip)
+
+
+def unlearnt_rows(corpus: Corpus, bundle: Bundle) -> tuple[np.ndarray, int]:
+    """``fold_rows`` of the test fold but for those that the bundle learnt from, and how many these are.
+
+    Raises
+    ------
+    CorpusTooSmall : it leaves no cough, or no other sound
+    """
+    rows = fold_rows(corpus, TEST_FOLD)
+    learnt = learnt_from(corpus, bundle, rows, test_fold=TEST_FOLD)
+    left = rows[~learnt]
+    if len({corpus.recordings[row].is_cough for row in left}) < 2:
+        raise errors.CorpusTooSmall(
+            f"Fold {TEST_FOLD} lacks coughs or other sounds, or those that the bundle did not learn from."
+        )
+    return left, int(learnt.sum())
+
+
+def learnt_from(corpus: Corpus, bundle: Bundle, rows: np.ndarray, *, test_fold: int) -> np.ndarray:
+    """(n,) bool, which of these test rows the bundle was trained on, by their sound.
+
+    They are not listened to where all of it was trained on this corpus without that fold. Another corpus has
+    folds of its own.
+    """
+    record = bundle.spec.training
+    if not record.kept and (record.data_hash, record.config.get("test_fold")) == (
+        corpus.data_hash,
+        test_fold,
+    ):
+        return np.zeros(len(rows), bool)
+    heard = read_heard(bundle) or frozenset()
+    return np.array([fingerprint(samples) in heard for samples in listen(corpus, rows).values()], dtype=bool)
+
+
+def chosen_out(parser: argparse.ArgumentParser, arguments: argparse.Namespace, default: Path) -> Path:
+    """Where results go: without ``--out`` into the project, which keeps those of the shipped bundle alone."""
+    own = chosen_folder(arguments.bundle).resolve() != DEFAULT_BUNDLE.resolve()
+    if arguments.out is None and (own or arguments.corpus.resolve() != corpus_path().resolve()):
+        parser.error(
+            "say where the results go (--out): the default is the shipped bundle's, on its own corpus"
+        )
+    return arguments.out or default
 
 
 def listen(corpus: Corpus, rows: Iterable[int]) -> dict[int, np.ndarray]:
@@ -88,10 +134,12 @@ def write_result(out: Path, name: str, result: dict[str, Any], page: str, *, com
 def measured_by(result: dict[str, Any], *, command: str) -> str:
     """What a page says first: the bundle and its gate, code, data, seed if any, and how to remake it."""
     seed = f", seed {result['seed']}" if "seed" in result else ""
+    learnt = result.get("left_out_as_learnt_from")
     return (
         f"Bundle `{result['bundle_id']}` (gate.onnx `{result['gate_sha256'][:12]}`), measured by code "
         f"`{result['code_version']}` on data `{result['data_hash'][:16]}`{seed}. Made by "
         f"`python -m {command}`."
+        + (f" {learnt} clips of the fold are left out: the bundle learnt from them." if learnt else "")
     )
 
 

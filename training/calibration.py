@@ -72,7 +72,8 @@ def calibrate_on_heldout(
     def at_target(figure: Callable[..., float]) -> tuple[float, list[float] | None]:
         there = partial(figure, threshold=wanted)
         value = round(there(every_label, every_score), 4)
-        return value, bootstrapped(there, every_label, every_group, every_score)
+        among = every_label if figure is sensitivity else ~every_label
+        return value, bootstrapped(there, every_label, every_group, every_score, among=among)
 
     found, kept = at_target(sensitivity), at_target(specificity)
     dealt = deal(corpus, config)

@@ -57,6 +57,8 @@ KNOWN_LIMITS = (
     "Labels are weak: a clip labelled cough may hold speech, or nothing.",
     "Test clips are of other people, as far as their sources tell who is heard, but of the same sources as "
     "training: expect less on other corpora.",
+)
+LIMITS_OF_COVID19 = (
     "The COVID-19 recordings do not say who is heard: each counts as a person of its own, so intervals are "
     "too narrow where one person stands behind several, and somebody may be on both sides of the split.",
     "Age and sex are stated by one source of coughs only: a figure by age or sex is one of that source.",
@@ -70,6 +72,7 @@ NO_TIERS = (
 )
 NO_TABLE = "The honest table is not measured for this bundle; `python -m training.report` does it."
 ENERGY = "not measured: the machine that trained it shows no power counter; core hours are what there is"
+COVID19 = "covid19"
 WORST = 8
 """Events, and sources of coughs, that the card names as failure modes."""
 
@@ -94,7 +97,8 @@ def card(
     if honest_table is not None and not honest_table["files"].items() <= spec.files.items():
         honest_table = None
     record = spec.training
-    tiers = next((_tier_facts(result, spec) for result in results if "tiers" in result), None)
+    of_this_data = (r for r in results if "tiers" in r and r["data_hash"] == record.data_hash)
+    tiers = next((_tier_facts(result, spec) for result in of_this_data), None)
     measured = [result for result in results if _is_of(result, spec) and "tiers" not in result]
     tables = [*_recorded(spec), *measured]
     return {
@@ -110,6 +114,7 @@ def card(
         "tiers": tiers,
         "no_tiers": NO_TIERS if tiers is None else None,
         "licences": record.licences,
+        "kept": record.kept,
         "thresholds": _thresholds(spec),
         "gate": [_brief(result) for result in tables],
         "labels": spec.metrics["gate"].get("labels"),
@@ -120,7 +125,7 @@ def card(
         "subgroups": {r["title"]: r["subgroups"] for r in measured if "subgroups" in r},
         "figures": list(_figures({k: v for k, v in spec.metrics.items() if k != "training"})),
         "failure_modes": {result["title"]: _failures(result) for result in tables if "table" in result},
-        "known_limits": list(KNOWN_LIMITS),
+        "known_limits": [*KNOWN_LIMITS, *(LIMITS_OF_COVID19 if COVID19 in spec.metrics else ())],
         "beside": None if beside is None else _compare(spec, beside),
         "training": {
             "code_version": record.code_version,
@@ -143,12 +148,17 @@ def _is_of(result: dict[str, Any], spec: BundleSpec) -> bool:
 
 
 def _recorded(spec: BundleSpec) -> list[dict[str, Any]]:
-    """Tables of ``training.gate_table`` inside ``bundle.json``, in the form of a result."""
+    """Tables of ``training.gate_table`` inside ``bundle.json``, in the form of a result.
+
+    Of a gate that was kept from another bundle, what it reached on sources never heard is of that training.
+    """
+    this = {"code_version": spec.training.code_version, "data_hash": spec.training.data_hash}
+    kept = spec.training.kept.get("gate")
+    trained = this if kept is None else {key: kept[key] for key in this}
     return [
         {
             "title": f"Cough gate, {name.replace('_', ' ')}",
-            "code_version": spec.training.code_version,
-            "data_hash": spec.training.data_hash,
+            **(trained if name == "leave_sources_out" else this),
             "table": node,
         }
         for name, node in spec.metrics["gate"].items()
@@ -195,13 +205,21 @@ def _robustness_lines(result: dict[str, Any]) -> Iterator[str]:
 
 
 def _tier(spec: BundleSpec) -> dict[str, Any]:
-    name = spec.training.config.get("licences", "unknown")
-    licences = spec.training.licences
+    record = spec.training
+    parts = [
+        record.config.get("licences", "unknown"),
+        *(one.get("tier", "unknown") for one in record.kept.values()),
+    ]
+    # What was kept has heard what it has heard, whatever this run was allowed.
+    name = parts[0] if len(set(parts)) == 1 else "all" if "all" in parts else "unknown"
+    counted = spec.metrics.get("training", {}).get("non_commercial")
+    if counted is None:  # of an older training
+        counted = sum(n for licence, n in record.licences.items() if "-NC" in licence)
     return {
         "name": name,
         "means": TIERS.get(name, "not recorded"),
-        "recordings": sum(licences.values()),
-        "non_commercial": sum(n for licence, n in licences.items() if "-NC" in licence),
+        "recordings": sum(record.licences.values()),
+        "non_commercial": counted,
     }
 
 

@@ -189,8 +189,19 @@ def _licence_blocks(facts: dict[str, Any]) -> list[str]:
         f"recordings, {tier['non_commercial']} of them under a non-commercial licence. Teacher: "
         f"{facts['training']['teacher']}.",
         table(("licence, as the source states it", "recordings"), facts["licences"].items()),
+        *(_kept_block(part, of) for part, of in facts["kept"].items()),
         *_tier_blocks(facts),
     ]
+
+
+def _kept_block(part: str, of: dict[str, Any]) -> str:
+    """What another run trained, and on what: the licences above are of this run alone."""
+    licences = ", ".join(f"{n} {licence}" for licence, n in of.get("licences", {}).items())
+    return (
+        f"**The {part} was not trained by this run** but kept from `{of['bundle_id']}` (code "
+        f"`{of['code_version']}`, data `{of['data_hash'][:16]}`, seed {of['seed']}, tier "
+        f"`{of.get('tier', 'unknown')}`), which learnt from recordings under: {licences or 'not recorded'}."
+    )
 
 
 def _tier_blocks(facts: dict[str, Any]) -> list[str]:
@@ -215,13 +226,14 @@ def _tier_blocks(facts: dict[str, Any]) -> list[str]:
         f"Both tiers' gates, by code `{tiers['code_version']}`: `all` learnt from {trained_on['all']} "
         f"recordings, `open` from {trained_on['open']}. On the same recordings of sources that neither had "
         f"heard ({unheard['coughs']} coughs, {unheard['others']} others) "
-        f"{_which_ranks_better(unheard['all'], unheard['open'])}.{_why_this_tier(tiers)}",
+        f"{_which_ranks_better(unheard['all'], unheard['open'])}."
+        + _why_this_tier(tiers, facts["licence_tier"]["name"]),
         table(("", "`all`", "`open`"), rows),
     ]
 
 
-def _why_this_tier(tiers: dict[str, Any]) -> str:
-    """What the test fold says of both tiers, and why one ships, if it is one of the two."""
+def _why_this_tier(tiers: dict[str, Any], name: str) -> str:
+    """What the test fold says of both tiers, and why one ships, if it is one of the two and this one."""
     fold, shipped = tiers["tests"].get("fold_5"), tiers["shipped"]
     if fold is None or shipped is None:
         return ""
@@ -231,7 +243,11 @@ def _why_this_tier(tiers: dict[str, Any]) -> str:
         f" Of {fold['others']} other sounds of fold 5 `{shipped}` takes {mine} for coughs, `{other}` "
         f"{theirs}, each at its own threshold; `all` has learnt from the sources of the non-commercial ones "
         f"among them, `open` has not.{_open_clips(tiers)}"
-        + (" `all` ships because it has heard more kinds of other sounds." if shipped == "all" else "")
+        + (
+            " `all` ships because it has heard more kinds of other sounds."
+            if shipped == name == "all"
+            else ""
+        )
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 
 from training.config import TrainingConfig
@@ -18,6 +19,11 @@ def prepare_waves(corpus: Corpus, cache: Path, config: TrainingConfig) -> Path:
     return run_stage(
         cache,
         "waves",
-        {"data": corpus.data_hash, "seed": config.seed, "source": source_hash(DECODING)},
+        {
+            "data": corpus.data_hash,
+            "seed": config.seed,
+            "source": source_hash(DECODING),
+            "libraries": {name: version(name) for name in ("av", "numpy", "soxr")},
+        },
         lambda folder: write_waves(corpus, folder, seed=config.seed, workers=config.threads),
     )

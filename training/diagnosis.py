@@ -304,7 +304,10 @@ def _policy(
     if unjudged := " and ".join(band for band in config.bands if band not in bands):
         sentences.append(f"Of the {unjudged} band the test fold has too little, or contradicts the sets.")
     if known:
-        sentences.append(f"Gate or encoder learnt from {known} recordings of the test fold.")
+        sentences.append(
+            f"The bundle (gate, encoder, or a condition of this name before) learnt from {known} recordings "
+            "of the test fold."
+        )
     sentences.append(
         f"Answers only {' or '.join(f'{band}-band' for band in bands) or 'no'} recordings with a single "
         "class in the conformal set that every voter names, and only if the lower 95 % group-bootstrap bound "

@@ -39,15 +39,15 @@ class Disturbance:
     apply: Disturb
 
 
-def disturbances(cafe: np.ndarray, rooms: Sequence[np.ndarray]) -> Mapping[str, Disturbance]:
-    """Every disturbance that is judged, by a short name.
+def disturbances(cafe: np.ndarray | None, rooms: Sequence[np.ndarray]) -> Mapping[str, Disturbance]:
+    """Every disturbance that is judged and that there are sounds for, by a short name.
 
     Parameters
     ----------
-    cafe : (n,) a stretch of cafe-like noise, longer than any clip; see ``cafe_noise``
+    cafe : (n,) a stretch of cafe-like noise, see ``cafe_noise``
     rooms : impulse responses at 16 kHz
     """
-    return {
+    every = {
         "gain_down_20": Disturbance("gain -20 dB", _gain(-20)),
         "gain_down_10": Disturbance("gain -10 dB", _gain(-10)),
         "gain_up_10": Disturbance("gain +10 dB, unclipped", _gain(10, clipped=False)),
@@ -59,10 +59,13 @@ def disturbances(cafe: np.ndarray, rooms: Sequence[np.ndarray]) -> Mapping[str, 
         "aac_32000": Disturbance("AAC 32 kbit/s", _coded("ipod", "aac", 44_100, 32_000, "fltp")),
         "mp3_24000": Disturbance("MP3 24 kbit/s", _coded("mp3", "libmp3lame", 22_050, 24_000, "s16p")),
         "telephone": Disturbance("telephone band 300-3,400 Hz", _telephone),
-        "cafe_10": Disturbance("cafe-like noise, 10 dB SNR", _noisy(_stretch(cafe), SNR_DB)),
+        "cafe_10": None
+        if cafe is None
+        else Disturbance("cafe-like noise, 10 dB SNR", _noisy(_stretch(cafe), SNR_DB)),
         "white_10": Disturbance("white noise, 10 dB SNR", _noisy(_white, SNR_DB)),
-        "room": Disturbance("room", _in_room(rooms)),
+        "room": Disturbance("room", _in_room(rooms)) if rooms else None,
     }
+    return {name: one for name, one in every.items() if one is not None}
 
 
 def cafe_noise(
@@ -121,8 +124,9 @@ def _white(n: int, random: np.random.Generator) -> np.ndarray:
 
 def _stretch(noise: np.ndarray) -> Callable[[int, np.random.Generator], np.ndarray]:
     def draw(n: int, random: np.random.Generator) -> np.ndarray:
-        begin = int(random.integers(len(noise) - n + 1))
-        return noise[begin : begin + n]
+        enough = noise if n <= len(noise) else np.resize(noise, n)  # over and over
+        begin = int(random.integers(len(enough) - n + 1))
+        return enough[begin : begin + n]
 
     return draw
 

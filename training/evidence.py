@@ -10,7 +10,7 @@ import numpy as np
 
 from cough.bundle import Evidence
 from cough.evaluation.metrics import expected_calibration_error, sensitivity, specificity
-from cough.evaluation.resampling import intervals, share
+from cough.evaluation.resampling import difference, intervals, share
 from cough.mediator import prediction_set
 from training.recordings import ConditionConfig, Recordings
 from training.voters import macro_auroc
@@ -93,25 +93,37 @@ def evidence_of(judged: Judged, probability: np.ndarray, config: ConditionConfig
             **called(judged, probability, rows),
         }
 
+    areas = dict.fromkeys(("auroc", "level_only_auroc"), rarest_class(data.labels, data.groups))
     return Evidence(
         test_set=config.test_set,
         n_recordings=len(data),
         n_positive=int((data.labels > 0).sum()),
         margin_95=margin_over_levels(judged, probability),
-        **measured(figures, data.groups, shares=shares_of(data.labels > 0)),
+        **measured(figures, data.groups, shares={**areas, **shares_of(data.labels > 0)}),
     )
 
 
 def margin_over_levels(judged: Judged, probability: np.ndarray) -> tuple[float, float]:
-    """Interval of (AUROC - that of levels), both on the same resampled groups."""
-    labels = judged.data.labels
+    """Interval of (AUROC - that of levels), both on the same resampled groups.
+
+    Where one of them is perfect, but on so few people that the next might not be, no surer than that.
+    """
+    labels, groups = judged.data.labels, judged.data.groups
 
     def figures(rows: np.ndarray) -> dict[str, float]:
-        levels = macro_auroc(labels[rows], judged.levels[rows])
-        return {"margin": macro_auroc(labels[rows], probability[rows]) - levels}
+        this, levels = (macro_auroc(labels[rows], p[rows]) for p in (probability, judged.levels))
+        return {"this": this, "levels": levels, "margin": this - levels}
 
-    low, high = measured(figures, judged.data.groups)["margin_95"]
-    return low, high
+    found = intervals(figures, groups, shares=dict.fromkeys(("this", "levels"), rarest_class(labels, groups)))
+    margin = difference(found["this"], found["levels"], found["margin"])
+    return round(margin["low"], 4), round(margin["high"], 4)
+
+
+def rarest_class(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """(n,) the rows of the class with the fewest groups: where all are in order, so many have agreed."""
+    kinds = np.unique(labels)
+    sizes = [len(set(groups[labels == kind].tolist())) for kind in kinds]
+    return np.asarray(labels == kinds[int(np.argmin(sizes))])
 
 
 def ranked(data: Recordings, scores: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -120,7 +132,9 @@ def ranked(data: Recordings, scores: Mapping[str, np.ndarray]) -> dict[str, Any]
     def figures(rows: np.ndarray) -> dict[str, float]:
         return {name: macro_auroc(data.labels[rows], one[rows]) for name, one in scores.items()}
 
-    return measured(figures, data.groups)
+    return measured(
+        figures, data.groups, shares=dict.fromkeys(scores, rarest_class(data.labels, data.groups))
+    )
 
 
 def inside_sets(judged: Judged, quantiles: tuple[float, ...]) -> np.ndarray:

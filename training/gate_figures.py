@@ -1,4 +1,4 @@
-"""Figures of a gate's clip scores, mn04's in each of them.
+"""Figures of a gate's clip scores, mn04's in each of them where it was asked.
 
 For print at the width of a page (7 inches, type of 7-8 pt): ours is a solid dark blue, mn04 a dashed
 orange, which differ in grey and to colour-blind eyes, and by shape as well.
@@ -59,7 +59,7 @@ def draw_roc(clips: Clips, path: Path, *, title: str) -> None:
     with _panels(clips, path, title=f"ROC, {title}") as panels:
         for axes, ranked in panels:
             cough, areas = clips.cough[ranked], []
-            for name, detector in clips.detectors.items():
+            for name, detector in clips.asked.items():
                 scores, accepted = detector.scores[ranked], detector.accepted[ranked]
                 false_accepts, found, _ = roc_curve(cough, scores, drop_intermediate=False)
                 axes.plot(
@@ -86,7 +86,7 @@ def draw_precision_recall(clips: Clips, path: Path, *, title: str) -> None:
     with _panels(clips, path, title=f"Precision, recall and average precision (AP), {title}") as panels:
         for axes, ranked in panels:
             cough, areas = clips.cough[ranked], []
-            for name, detector in clips.detectors.items():
+            for name, detector in clips.asked.items():
                 scores = detector.scores[ranked]
                 precision, recall, _ = precision_recall_curve(cough, scores)
                 axes.plot(100 * recall, 100 * precision, drawstyle="steps-pre", label=name, **STYLES[name])
@@ -115,8 +115,8 @@ def draw_scores(clips: Clips, path: Path, *, title: str) -> None:
     with _page(path, 1.12 * lines + 0.75, title=f"Clip scores by event (clips), {title}") as figure:
         grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
         for axes, (name, here) in zip(grid.flat, panels, strict=False):
-            for key, sign in (("ours", 1), ("mn04", -1)):
-                detector = clips.detectors[key]
+            for key, detector in clips.asked.items():
+                sign = 1 if key == "ours" else -1
                 counts, _ = np.histogram(_log_odds(detector.scores[here]).clip(-10.9, 8.9), bins)
                 shares = 100 * sign * counts / here.sum()
                 axes.stairs(shares, bins, fill=True, color=STYLES[key]["color"])
@@ -143,8 +143,10 @@ def draw_reliability(clips: Clips, path: Path, *, title: str) -> None:
     with _page(
         path, 3.4, title=f"Reliability, {title} (bars: 95 % Wilson; mn04 is calibrated on AudioSet)"
     ) as figure:
-        grid = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=(2.4, 1))
-        for column, (name, detector) in enumerate(clips.detectors.items()):
+        grid = figure.subplots(
+            2, len(clips.asked), squeeze=False, sharex=True, sharey="row", height_ratios=(2.4, 1)
+        )
+        for column, (name, detector) in enumerate(clips.asked.items()):
             curve, counts = grid[:, column]
             index = np.minimum((detector.scores * 10).astype(int), 9)
             curve.plot([0, 1], [0, 1], color="0.5", linewidth=0.8, linestyle=":", zorder=1)
@@ -172,8 +174,9 @@ def draw_specificities(clips: Clips, path: Path, *, title: str) -> None:
         axes = figure.subplots()
         for y, event in enumerate(order):
             here = clips.events == event
-            for name, shift in (("mn04", 0.17), ("ours", -0.17)):
-                refused = ~clips.detectors[name].accepted[here]
+            for name, detector in reversed(clips.asked.items()):
+                shift = 0.17 if name == "mn04" else -0.17
+                refused = ~detector.accepted[here]
                 low, high = wilson(refused.mean(), len(refused))
                 color = STYLES[name]["color"]
                 axes.plot([100 * low, 100 * high], [y + shift] * 2, color=color, linewidth=0.8, alpha=0.6)

@@ -16,9 +16,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+from cough import errors
 from cough.bundle import Bundle, load_bundle
 from cough.gate import CoughGate
-from training.benchmark import RESULTS, TEST_FOLD, fold_rows, measured_by, provenance, score_clips
+from training.benchmark import (
+    RESULTS,
+    TEST_FOLD,
+    chosen_out,
+    measured_by,
+    provenance,
+    score_clips,
+    unlearnt_rows,
+)
 from training.corpus import Corpus, Teacher, corpus_path
 from training.gate_figures import FIGURES, draw_all
 from training.gate_sheets import draw_worst
@@ -33,7 +42,7 @@ WORST = PROJECT / "runs" / "gate_worst"
 
 def report(corpus: Corpus, teacher: Teacher, bundle: Bundle, *, out: Path, worst: Path) -> None:
     """Measure a bundle's gate and write everything."""
-    rows = fold_rows(corpus, TEST_FOLD)
+    rows, n_learnt = unlearnt_rows(corpus, bundle)
     gate = CoughGate(bundle)
     scored = score_clips(corpus, gate, rows)
     scores, silent = scored.scores, scored.silent
@@ -49,6 +58,7 @@ def report(corpus: Corpus, teacher: Teacher, bundle: Bundle, *, out: Path, worst
         "gate": bundle.spec.gate.model_dump(mode="json"),
         "table": table,
         "subgroups": subgroups(corpus, rows, scores, scored.bands, threshold=threshold),
+        "left_out_as_learnt_from": n_learnt,
         "silent_coughs": int((~audible).sum()),
         "without_silent_coughs": {"pooled": without["pooled"], "by_source": without["by_source"]},
     }
@@ -108,18 +118,17 @@ def main() -> None:
     )
     parser.add_argument("--bundle", type=Path, help="default: the one that ships")
     parser.add_argument("--corpus", type=Path, default=corpus_path())
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, help=f"default: {RESULTS.relative_to(PROJECT)}")
     parser.add_argument("--worst", type=Path, default=WORST, help="not for git: shows the corpus' sound")
     arguments = parser.parse_args()
-    corpus = Corpus.read(arguments.corpus)
-    report(
-        corpus,
-        read_teacher(corpus),
-        load_bundle(arguments.bundle),
-        out=arguments.out,
-        worst=arguments.worst,
-    )
-    print(f"table and figures in {arguments.out}, the worst clips in {arguments.worst}")
+    out = chosen_out(parser, arguments, RESULTS)
+    try:
+        corpus = Corpus.read(arguments.corpus)
+        bundle = load_bundle(arguments.bundle)
+        report(corpus, read_teacher(corpus), bundle, out=out, worst=arguments.worst)
+    except errors.CoughError as error:
+        parser.exit(1, f"{error.code}: {error}\n")
+    print(f"table and figures in {out}, the worst clips in {arguments.worst}")
 
 
 if __name__ == "__main__":

@@ -46,14 +46,14 @@ def draw_worst(corpus: Corpus, gate: CoughGate, clips: Clips, folder: Path) -> N
 
 
 def _facts(corpus: Corpus, clips: Clips, i: int) -> dict[str, str | float]:
+    """What a sheet says of a clip, each detector's score by its name."""
     recording = corpus.recordings[clips.rows[i]]
     return {
         "recording_id": recording.recording_id,
         "event": recording.event,
         "sublabel": recording.sublabel,
         "source": recording.source,
-        "score": round(float(clips.ours.scores[i]), 4),
-        "mn04": round(float(clips.mn04.scores[i]), 6),
+        **{name: round(float(one.scores[i]), 6) for name, one in clips.asked.items()},
     }
 
 
@@ -76,7 +76,7 @@ def _draw_sheet(
             facts = _facts(corpus, clips, int(i))
             axes.set_title(
                 f"{facts['event']}, {facts['source']}\n{facts['recording_id']}\n"
-                f"score {facts['score']:.3f}, mn04 {facts['mn04']:.4f}",
+                + ", ".join(f"{name} {facts[name]:.4f}" for name in clips.asked),
                 parse_math=False,
             )
         for axes in grid.flat[len(found) :]:

@@ -26,6 +26,7 @@ from cough.evaluation.metrics import (
     specificity_at_sensitivity,
     threshold_for_sensitivity,
 )
+from cough.evaluation.resampling import rarer_class, unanimous
 from training.corpus import VOCAL_HARD, Corpus, Teacher
 from training.scoring import sigmoid
 
@@ -80,6 +81,11 @@ class Clips:
     def detectors(self) -> dict[str, Detector]:
         """By the names that tables use."""
         return {"ours": self.ours, "mn04": self.mn04}
+
+    @property
+    def asked(self) -> dict[str, Detector]:
+        """Those that heard every clip: without a teacher's outputs, ours alone."""
+        return {name: one for name, one in self.detectors.items() if not _unheard(one)}
 
 
 def hear(
@@ -219,6 +225,8 @@ def _intervals(
         "specificity": partial(specificity, threshold=limit),
         "expected_calibration_error": expected_calibration_error,
     }
+    rarer = rarer_class(clips.cough, clips.groups)
+    among = {"sensitivity": clips.cough, "specificity": ~clips.cough, "expected_calibration_error": None}
     out = {
         f"{name}_95": bootstrapped(
             figure,
@@ -227,12 +235,19 @@ def _intervals(
             detector.scores,
             resamples=resamples,
             seed=seed,
+            among=among.get(name, rarer),
             distance=figure is expected_calibration_error,
         )
         for name, figure in figures.items()
     }
     out["auroc_hard_95"] = bootstrapped(
-        auroc, clips.cough[near], clips.groups[near], detector.scores[near], resamples=resamples, seed=seed
+        auroc,
+        clips.cough[near],
+        clips.groups[near],
+        detector.scores[near],
+        resamples=resamples,
+        seed=seed,
+        among=rarer_class(clips.cough[near], clips.groups[near]),
     )
     return out
 
@@ -261,11 +276,16 @@ def bootstrapped(
     *,
     resamples: int = 1_000,
     seed: int = 0,
+    among: np.ndarray | None = None,
     distance: bool = False,
 ) -> list[float] | None:
     """95 % interval of ``figure(cough, scores)``, groups resampled; draws without both kinds do not count.
 
-    ``distance``: the figure is one that chance makes larger, see ``group_bootstrap``.
+    Parameters
+    ----------
+    among : of a share, (n,) the clips that it is of; of an area under a curve, the ``rarer_class``: where all
+        of them agree, the interval is that of so many groups (``unanimous``)
+    distance : the figure is one that chance makes larger, see ``group_bootstrap``
     """
     if cough.all() or np.isnan(scores).any():
         return None
@@ -275,6 +295,8 @@ def bootstrapped(
         return float("nan") if y.all() or not y.any() else figure(y, scores[i])
 
     bounds = group_bootstrap(drawn, groups.tolist(), seed=seed, resamples=resamples, distance=distance)
+    if among is not None:
+        bounds = unanimous(*bounds, n=len(set(groups[among].tolist())))
     return [round(bound, 4) for bound in bounds]
 
 

@@ -97,6 +97,8 @@ ENCODER_SOURCES = (
     "training.distributed",
     "training.encoder",
 )
+ENCODER_ROWS = ("training.embedding", "training.groups", "training.joined", "training.loso", "training.parts")
+"""What chooses the rows and rooms that the encoder learns from."""
 DISTILLED_SOURCES = (
     *ENCODER_SOURCES,
     "training.distilled",
@@ -175,7 +177,11 @@ def gate_stage(
     processes = config.loso.processes
     loso_folders = run_apart(jobs, processes=processes)
     without_parts = run_apart(distilled[:-1], processes=processes)
-    inputs = {**shared, "threads": 1, "source": source_hash([*GATE_SOURCES, "training.members"])}
+    inputs = {
+        **shared,
+        "threads": 1,
+        "source": source_hash([*GATE_SOURCES, "training.loso", "training.members"]),
+    }
     members = member_jobs(labelled, roots, waves_folder, cache, inputs, loso_folders)
     networks = [*members, *distilled[-1:]]
     # They do not end together: a process that is free meanwhile fits the layers that can be fitted already.
@@ -242,6 +248,7 @@ def train(
     CorpusTooSmall : too few coughs or other sounds to train and test on
     BundleIncompatible : the encoder to keep is not of this project's kind, or not of the config's window
     UnevenShares : as ``distributed.check_shares``
+    MissingExtra : synthetic speech is wanted and espeak-ng is not installed
     """
     check_replaceable(out)
     distributed.check_shares(config.gate.batch_size, config.encoder.batch_size)
@@ -254,6 +261,8 @@ def train(
     corpus = read_corpora(corpus_roots)
     teacher = read_teacher(corpus)
     deal(corpus, config)
+    if gate_from is None and config.gate.synthetic_share and speech_version() == "none":
+        raise errors.MissingExtra("Synthetic speech needs espeak-ng: install Debian's package of that name.")
     version_at_start = code_version()
     waves_folder = prepare_waves(corpus, cache, config)
     waves = read_waves(waves_folder)
@@ -261,7 +270,7 @@ def train(
     if encoder_from is None:
         check_learnable(corpus, teacher, training)
     shared = shared_inputs(corpus, waves, teacher, training, config)
-    own = {**shared, "source": source_hash(ENCODER_SOURCES)}
+    own = {**shared, "source": source_hash([*ENCODER_SOURCES, *ENCODER_ROWS])}
     encoder_job = EncoderJob(config, corpus_roots, waves_folder, cache, own)
     gate: TrainedGate | Bundle
     took_core_s: dict[str, float]

@@ -33,6 +33,7 @@ from cough.bundle import DEFAULT_BUNDLE, load_bundle
 from cough.encoder import Encoder
 from cough.evaluation.metrics import auroc, group_bootstrap
 from cough.gate import CoughEvent
+from training.benchmark import chosen_out, learnt_from
 from training.classical import ClassicalFeatures
 from training.config import read_config
 from training.corpus import Corpus, Recording, Teacher, corpus_path
@@ -74,6 +75,7 @@ TASKS: dict[str, Callable[[Recording], str]] = {
 IN_BUNDLE = ("esc50_accuracy", "sex_auroc", "covid19_auroc")
 """Those that a training run asks."""
 CLIPS_AN_EVENT = 60
+NOTHING = np.zeros(0, np.int64)
 
 
 def probes(
@@ -84,13 +86,19 @@ def probes(
     *,
     test_fold: int,
     tasks: tuple[str, ...] = tuple(TASKS),
+    left_out: np.ndarray = NOTHING,
 ) -> dict[str, Any]:
-    """Figures of every task for each of the three representations."""
+    """Figures of every task for each of the three representations.
+
+    Parameters
+    ----------
+    left_out : rows that the encoder was trained on, though they are of the test fold
+    """
     out: dict[str, Any] = {}
     classical = ClassicalFeatures().eval()
     for task in tasks:
         classes = np.array([TASKS[task](r) if r.is_clip else "" for r in corpus.recordings])
-        rows = np.flatnonzero(classes != "")
+        rows = np.setdiff1d(np.flatnonzero(classes != ""), left_out)
         if task == "event_accuracy":
             rows = _some_of_each(corpus, rows, classes, test_fold=test_fold)
         recordings = [corpus.recordings[row] for row in rows]
@@ -198,11 +206,13 @@ def _figures(
 
 def as_markdown(facts: dict[str, Any]) -> str:
     """The table for a page."""
+    learnt = facts.get("left_out_as_learnt_from")
     lines = [
         f"# What the embedding of `{facts['bundle_id']}` knows",
         "",
         "Linear probes, learnt on folds 1-4 and asked on fold 5; intervals: 95 %, by groups. Made by "
-        f"`python -m training.probe` (code `{facts['code_version']}`).",
+        f"`python -m training.probe` (code `{facts['code_version']}`)."
+        + (f" {learnt} clips of the fold are left out: the bundle learnt from them." if learnt else ""),
         "",
         "| | clips learnt from, asked | ours | EfficientAT mn04 | 88 classical statistics |",
         "|---|---|---|---|---|",
@@ -225,9 +235,9 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE)
     parser.add_argument("--corpus", type=Path, default=corpus_path())
     parser.add_argument("--cache", type=Path, default=PROJECT / ".cache")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, help=f"default: {RESULTS.relative_to(PROJECT)}")
     arguments = parser.parse_args()
-
+    out = chosen_out(parser, arguments, RESULTS)
     try:
         bundle = load_bundle(arguments.bundle)
         corpus = read_corpora((arguments.corpus,))
@@ -236,16 +246,21 @@ def main() -> None:
         parser.exit(1, f"{error.code}: {error}\n")
     config = read_config(PROJECT / "training" / "default.toml")
     waves = read_waves(prepare_waves(corpus, arguments.cache, config))
+    fold = corpus.where(lambda r: r.fold == config.test_fold and r.is_clip)
+    learnt = fold[learnt_from(corpus, bundle, fold, test_fold=config.test_fold)]
     facts = {
         "bundle_id": bundle.spec.bundle_id,
         "encoder_sha256": bundle.spec.files[bundle.spec.encoder.file],
         "code_version": code_version(),
         "data_hash": corpus.data_hash,
-        "probes": probes(corpus, waves, teacher, Encoder(bundle), test_fold=config.test_fold),
+        "left_out_as_learnt_from": len(learnt),
+        "probes": probes(
+            corpus, waves, teacher, Encoder(bundle), test_fold=config.test_fold, left_out=learnt
+        ),
     }
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "probes.json").write_text(json.dumps(facts, indent=1) + "\n")
-    (arguments.out / "probes.md").write_text(as_markdown(facts))
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "probes.json").write_text(json.dumps(facts, indent=1) + "\n")
+    (out / "probes.md").write_text(as_markdown(facts))
     print(as_markdown(facts))
 
 

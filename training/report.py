@@ -34,7 +34,7 @@ from cough.manifest import Manifest
 from cough.mediator import prediction_set
 from training.corpus import corpus_path
 from training.diagnosis import Condition, read_condition, train_condition
-from training.evidence import Judged, called, measured, shares_of
+from training.evidence import Judged, called, margin_over_levels, measured, rarest_class, shares_of
 from training.honest_table import REPORT, RESULTS, TITLES, blocks
 from training.joined import read_corpora, read_teacher
 from training.recordings import Recordings, collect
@@ -111,10 +111,16 @@ def line(
             **called(judged, probability, rows),
         }
 
+    def among(name: str, rows: np.ndarray) -> dict[str, Any]:
+        shares = {name: rarest_class(data.labels[rows], data.groups[rows])}
+        return measured(lambda r: {name: area(rows[r])}, data.groups[rows], shares=shares)
+
+    shares = {"auroc": rarest_class(data.labels, data.groups), **shares_of(data.labels > 0)}
     return {
-        **measured(figures, data.groups, shares=shares_of(data.labels > 0)),
-        **measured(lambda r: {"level_matched_auroc": area(matched[r])}, data.groups[matched]),
-        **measured(lambda r: {"verified_auroc": area(verified[r])}, data.groups[verified]),
+        **measured(figures, data.groups, shares=shares),
+        "margin_over_levels_95": list(margin_over_levels(judged, probability)),
+        **among("level_matched_auroc", matched),
+        **among("verified_auroc", verified),
     }
 
 

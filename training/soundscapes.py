@@ -21,16 +21,28 @@ from typing import Any
 import numpy as np
 from rich.progress import track
 
+from cough import errors
 from cough.audio import SAMPLE_RATE_HZ
 from cough.bundle import Bundle, load_bundle
 from cough.gate import CoughGate
-from training.benchmark import RESULTS, TEST_FOLD, fold_rows, listen, percent, provenance, table, write_result
+from training.benchmark import (
+    RESULTS,
+    TEST_FOLD,
+    chosen_out,
+    listen,
+    percent,
+    provenance,
+    table,
+    unlearnt_rows,
+    write_result,
+)
 from training.corpus import Corpus, corpus_path
 from training.event_scores import MISSES, judge, rate, summary
 from training.event_sweep import SWEEP_FOLD, TARGET_SNR_DB, hear_fold, sweep_events
 from training.gate_table import interval, number
 from training.isolated import Sound
 from training.scenes import SNRS_DB, SPACINGS, Palette, palette, soundscapes
+from training.stages import PROJECT
 
 PER_SNR = 60
 TARGETS = {"f1": 0.90, "count_within_10_percent": 0.95}
@@ -41,12 +53,18 @@ LISTED = 25
 def report(corpus: Corpus, bundle: Bundle, *, out: Path, per_snr: int, seed: int) -> None:
     """Measure a bundle's gate on the test fold and write everything."""
     gate = CoughGate(bundle)
-    clips = listen(corpus, fold_rows(corpus, TEST_FOLD))
+    rows, n_learnt = unlearnt_rows(corpus, bundle)
+    clips = listen(corpus, rows)
     sounds = palette(corpus, clips)
+    if not sounds.coughs or not sounds.voices or not sounds.backgrounds:
+        raise errors.CorpusTooSmall(
+            f"Fold {TEST_FOLD} lacks single coughs, other voices or background sounds to make soundscapes of."
+        )
     result = {
         **provenance(corpus, bundle, seed=seed),
         "title": f"Cough events in soundscapes of fold {TEST_FOLD} (test only)",
         "gate": bundle.spec.gate.model_dump(mode="json"),
+        "left_out_as_learnt_from": n_learnt,
         "sounds": _inventory(sounds),
         **measure(gate, sounds, per_snr=per_snr, seed=seed),
         "false_alarms": false_alarms(corpus, gate, clips),
@@ -300,20 +318,19 @@ def main() -> None:
     )
     parser.add_argument("--bundle", type=Path, help="default: the one that ships")
     parser.add_argument("--corpus", type=Path, default=corpus_path())
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, help=f"default: {RESULTS.relative_to(PROJECT)}")
     parser.add_argument("--per-snr", type=int, default=PER_SNR, help="soundscapes an SNR and spacing")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sweep", action="store_true", help=f"event parameters, on fold {SWEEP_FOLD}")
     arguments = parser.parse_args()
+    out = chosen_out(parser, arguments, RESULTS)
     run = sweep if arguments.sweep else report
-    run(
-        Corpus.read(arguments.corpus),
-        load_bundle(arguments.bundle),
-        out=arguments.out,
-        per_snr=arguments.per_snr,
-        seed=arguments.seed,
-    )
-    print(f"written to {arguments.out}")
+    try:
+        corpus, bundle = Corpus.read(arguments.corpus), load_bundle(arguments.bundle)
+        run(corpus, bundle, out=out, per_snr=arguments.per_snr, seed=arguments.seed)
+    except errors.CoughError as error:
+        parser.exit(1, f"{error.code}: {error}\n")
+    print(f"written to {out}")
 
 
 if __name__ == "__main__":

@@ -293,15 +293,20 @@ def test_both_tiers_gates_are_told_where_they_were_measured_beside_this_one(
         "title": "Both",
         "tiers": {"all": {"shipped": True, "trained_on": 90}, "open": {"shipped": False, "trained_on": 60}},
         "tests": {"leave_sources_out": tables, "fold_5": tables},
-        **{name: result(spec())[name] for name in ("gate_sha256", "code_version", "data_hash", "gate")},
+        **{name: result(spec())[name] for name in ("gate_sha256", "code_version", "gate")},
+        "data_hash": spec().training.data_hash,
     }
+    page = as_markdown(card(load_bundle(folder), [{**measured, "data_hash": "another corpus"}]))
+    assert NO_TIERS in page
     page = as_markdown(card(load_bundle(folder), [measured]))
+    assert "`all` ships" not in page  # this one is of the tier `open`
     assert NO_TIERS not in page
     assert NOT_MEASURED in page  # tiers are not the gate's own figures
     assert said in page
     assert "| leave sources out, AUROC | 0.800 (0.750 to 0.850) |" in page
     assert "`all` takes 3 for coughs, `open` 5, each at its own threshold; `all` has learnt from" in page
-    assert "`all` ships because" in page
+    shipped = replace(load_bundle(folder), spec=spec(licences="all"))
+    assert "`all` ships because" in as_markdown(card(shipped, [measured]))
     assert "an earlier one" not in page
     earlier = {**measured, "bundle_id": "default-before", "gate_sha256": "0" * 64}
     assert "recipe of `default-before`, an earlier one" in as_markdown(card(load_bundle(folder), [earlier]))
@@ -366,3 +371,24 @@ def test_card_lies_beside_and_does_not_break_the_bundle(folder: Path, tmp_path: 
     assert load_bundle(folder).spec == spec()
     assert json.loads((folder / "card.json").read_text())["gate"][0]["title"] == "Gate on fold 5"
     assert (folder / "CARD.md").read_text().startswith("# Model card: made-up\n")
+
+
+def test_what_was_kept_from_another_bundle_is_told_with_its_licences(folder: Path) -> None:
+    """A gate trained on non-commercial recordings, kept by a run that was allowed none, was called open."""
+    bundle = load_bundle(folder)
+    kept = {
+        "bundle_id": "before", "code_version": "older", "data_hash": "5" * 64, "seed": 1,
+        "licences": {"CC BY-NC 3.0": 12}, "tier": "all", "config": {},
+    }  # fmt: skip
+    training = bundle.spec.training.model_copy(update={"kept": {"gate": kept}})
+    bundle = replace(bundle, spec=bundle.spec.model_copy(update={"training": training}))
+    facts = card(bundle, [])
+    assert facts["licence_tier"]["name"] == "all"
+    page = as_markdown(facts)
+    assert "The gate was not trained by this run** but kept from `before` (code `older`" in page
+    assert "12 CC BY-NC 3.0" in page
+
+
+def test_limits_of_a_condition_are_those_of_a_bundle_that_has_it(folder: Path) -> None:
+    assert "COVID-19" not in " ".join(card(load_bundle(folder), [])["known_limits"])
+    assert "COVID-19" in " ".join(card(load_bundle(), [])["known_limits"])
