@@ -1,5 +1,5 @@
-"""Reports took every clip of fold 5 for one that the bundle never heard, a teacher for there, and a few people
-who agree for certainty.
+"""Reports took every clip of fold 5 for one that the bundle never heard, a teacher for there, and a few who
+agree for certainty.
 """
 
 from __future__ import annotations
