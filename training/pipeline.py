@@ -59,6 +59,7 @@ from training.stages import (
     epochs_core_s,
     imported_by,
     load_weights,
+    made,
     meanwhile,
     run_apart,
     run_stage,
@@ -185,7 +186,8 @@ def gate_stage(
     members = member_jobs(labelled, roots, waves_folder, cache, inputs, loso_folders)
     networks = [*members, *distilled[-1:]]
     # They do not end together: a process that is free meanwhile fits the layers that can be fitted already.
-    early = [LayerJob(network) for network in distilled[:-1]] if at_once(config) > 1 else []
+    layer_jobs = [LayerJob(network) for network in distilled]
+    early = layer_jobs[:-1] if at_once(config) > 1 else []
     folders = train_members([*networks, *early], processes=at_once(config))[: len(networks)]
     took_core_s = {
         "leave_sources_out": sum(map(epochs_core_s, (*loso_folders, *without_parts))),
@@ -194,7 +196,8 @@ def gate_stage(
     heldout = Heldout.read(loso_folders)
     ensemble = GateEnsemble(read_members(folders[: len(members)], members))
     gate = TrainedGate(ensemble, heldout, heldout)
-    layers = run_apart([LayerJob(network) for network in distilled], processes=processes)
+    run_apart(layer_jobs[len(early) :], processes=processes)
+    layers = [job.folder for job in layer_jobs]
     if layers:
         network = GateInContext(ensemble, read_distilled(distilled[-1], layers[-1]))
         gate = TrainedGate(network, heldout_in_context(heldout, Heldout.read(layers[:-1])), heldout)
@@ -272,6 +275,8 @@ def train(
     shared = shared_inputs(corpus, waves, teacher, training, config)
     own = {**shared, "source": source_hash([*ENCODER_SOURCES, *ENCODER_ROWS])}
     encoder_job = EncoderJob(config, corpus_roots, waves_folder, cache, own)
+    # One thread of the encoder often waits for the other: the gate's processes use the core meanwhile.
+    beside_gate = [encoder_job] if gate_from is None and encoder_from is None and _is_alone() else []
     gate: TrainedGate | Bundle
     took_core_s: dict[str, float]
     if gate_from is not None:
@@ -279,9 +284,7 @@ def train(
         took_core_s = _took_core_s(gate, "leave_sources_out", "gate")
         made_from = [gate.sha256]
     else:
-        # One thread of the encoder often waits for the other: the gate's processes use the core meanwhile.
-        beside = [encoder_job] if encoder_from is None and _is_alone() else []
-        with meanwhile(beside):
+        with meanwhile(beside_gate):
             gate, took_core_s, made_from = gate_stage(
                 corpus, corpus_roots, waves_folder, cache, config, shared
             )
@@ -289,7 +292,7 @@ def train(
         took_core_s |= _took_core_s(encoder_from, "encoder")
         made_from.append(encoder_from.sha256)
     else:
-        encoder_folder = encoder_job.run()
+        encoder_folder = made(encoder_job, beside=beside_gate)
         encoder = build_encoder(config, teacher)
         load_weights(encoder, encoder_folder / "weights.npz")
         took_core_s["encoder"] = epochs_core_s(encoder_folder)
@@ -314,10 +317,11 @@ def train(
         ),
     )
     job = figures_job(corpus, corpus_roots, waves_folder, models / "bundle", cache, shared, config)
-    with meanwhile([job] if _is_alone() else []):
+    beside_voters = [job] if _is_alone() else []
+    with meanwhile(beside_voters):
         bundle = load_bundle(models / "bundle")
         bundle = load_bundle(voters_stage(corpus, corpus_roots, bundle, cache, config) / "bundle")
-    figures = json.loads((job.run() / FIGURES).read_text())
+    figures = json.loads((made(job, beside=beside_voters) / FIGURES).read_text())
     if distributed.rank() == 0:
         write_bundle(_completed(bundle, figures, config, code=version_at_start), out)
     distributed.wait()

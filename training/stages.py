@@ -145,6 +145,11 @@ def meanwhile(jobs: Sequence[Job]) -> Iterator[None]:
             process.join()
 
 
+def made(job: Job, *, beside: Sequence[Job]) -> Path:
+    """The folder of a job; made now, unless it is one of those made ``meanwhile`` and they did not fail."""
+    return job.folder if job in beside and job.folder.exists() else job.run()
+
+
 @contextmanager
 def _waiting_idly() -> Iterator[None]:
     """Processes started here give their core away while a thread waits for another, or as the user says.

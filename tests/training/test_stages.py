@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from training.stages import meanwhile, run_stage
+from training.stages import made, meanwhile, run_stage
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,17 @@ def test_jobs_are_made_while_something_else_is(tmp_path: Path) -> None:
     assert job.folder.is_dir()
     with meanwhile([]):
         pass
+
+
+def test_what_was_made_beside_is_not_run_again_and_what_failed_is(tmp_path: Path) -> None:
+    """A second run would say "unchanged" of what was made just now."""
+    right, wrong = Note(tmp_path, "right"), Note(tmp_path, "wrong")
+    with meanwhile([right, wrong]):
+        pass
+    assert made(right, beside=[right, wrong]) == right.folder  # ``run`` would not find its place free
+    with pytest.raises(ValueError, match="wrong"):
+        made(wrong, beside=[right, wrong])
+    assert made(Note(tmp_path, "alone"), beside=[]).is_dir()
 
 
 def test_a_job_that_fails_says_why_and_leaves_nothing(
