@@ -378,6 +378,8 @@ def figures_job(
         "models": {file: spec.files[file] for file in (spec.gate.file, spec.encoder.file)},
         "gate": spec.gate.model_dump(mode="json"),
         "encoder": spec.encoder.model_dump(mode="json"),
+        "heard": spec.files.get(spec.training.heard, ""),
+        "kept": sorted(spec.training.kept),
         "data": corpus.data_hash,
         **{key: shared[key] for key in ("teacher", "waves", "libraries")},
         "test_fold": config.test_fold,

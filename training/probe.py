@@ -32,12 +32,14 @@ from cough.audio import SAMPLE_RATE_HZ
 from cough.bundle import DEFAULT_BUNDLE, load_bundle
 from cough.encoder import Encoder
 from cough.evaluation.metrics import auroc, group_bootstrap
+from cough.evaluation.resampling import unanimous
 from cough.gate import CoughEvent
 from training.benchmark import chosen_out, learnt_from
 from training.classical import ClassicalFeatures
 from training.config import read_config
 from training.corpus import Corpus, Recording, Teacher, corpus_path
 from training.decoded import prepare_waves
+from training.evidence import rarest_class
 from training.joined import read_corpora, read_teacher
 from training.stages import PROJECT, code_version
 from training.waves import Waves, read_waves
@@ -184,6 +186,7 @@ def _figures(
     ridge = max(RIDGES, key=right)
     model = _model(ridge).fit(features[~test], classes[~test])
     truth = classes[test]
+    among = rarest_class(truth, groups[test]) if by_auroc else np.ones(len(truth), bool)
     if by_auroc:
         second = model.classes_[1]
         scores = model.decision_function(features[test])
@@ -197,6 +200,7 @@ def _figures(
             return float(hits[rows].mean())
 
     low, high = group_bootstrap(measure, groups[test].tolist(), seed=SEED)
+    low, high = unanimous(low, high, n=len(set(groups[test][among].tolist())))
     return {
         "value": round(measure(np.arange(len(truth))), 4),
         "value_95": [round(low, 4), round(high, 4)],
