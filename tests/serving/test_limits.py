@@ -26,7 +26,7 @@ def tight() -> Iterator[Running]:
     """One worker, room for one more recording, 2 s for a body, 1 s for headers."""
     patient = {"deadline_s": 120.0, "job_s": 120.0}
     with serve(
-        quiet(max_waiting=1, upload_s=2.0, header_s=1.0, max_held_bytes=150_000, **patient)
+        quiet(max_waiting=1, upload_s=2.0, header_s=1.0, max_bytes=150_000, max_held_bytes=150_000, **patient)
     ) as running:
         yield running
 
