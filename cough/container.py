@@ -14,8 +14,8 @@ from cough import errors
 
 _MAX_BOXES = 10_000
 """Boxes looked at; a file with more is left to FFmpeg."""
-_UNKNOWN = (0, 1 << 31, 1 << 32, 1 << 63)
-"""Sizes that writers leave that cannot seek back (sox, ffmpeg, Android), perhaps less a header or a block."""
+_UNKNOWN = (1 << 31, 1 << 32, 1 << 63)
+"""Or 0: sizes left by writers that cannot seek back (sox, ffmpeg, Android), but for a header or a block."""
 _SLACK_BYTES = 4_096
 """Writers miscount by a header or a block; less than this is no truncation."""
 _SLACK_SHARE = 0.02
@@ -193,7 +193,7 @@ def _w64_sound(handle: BinaryIO, size_bytes: int) -> _Box | None:
 
 
 def _is_placeholder(length: int) -> bool:
-    return any(abs(length - size) <= _SLACK_BYTES for size in _UNKNOWN[1:]) or length == 0
+    return length == 0 or any(abs(length - size) <= _SLACK_BYTES for size in _UNKNOWN)
 
 
 def _past_end(box: _Box, size_bytes: int) -> bool:

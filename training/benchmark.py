@@ -64,6 +64,17 @@ def learnt_from(corpus: Corpus, bundle: Bundle, rows: np.ndarray, *, test_fold: 
     return np.array([fingerprint(samples) in heard for samples in listen(corpus, rows).values()], dtype=bool)
 
 
+def bundle_parser(description: str | None, default: Path) -> argparse.ArgumentParser:
+    """Options of the commands that measure a bundle: ``--bundle --corpus --out``, see ``chosen_out``."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--bundle", type=Path, help="default: the one that ships")
+    parser.add_argument("--corpus", type=Path, default=corpus_path())
+    parser.add_argument("--out", type=Path, help=f"default: {default.relative_to(PROJECT)}")
+    return parser
+
+
 def chosen_out(parser: argparse.ArgumentParser, arguments: argparse.Namespace, default: Path) -> Path:
     """Where results go: without ``--out`` into the project, which keeps those of the shipped bundle alone."""
     own = chosen_folder(arguments.bundle).resolve() != DEFAULT_BUNDLE.resolve()

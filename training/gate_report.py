@@ -11,7 +11,6 @@ and scored by what the service runs, so a figure here is one that users get. Nee
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,14 @@ from cough.gate import CoughGate
 from training.benchmark import (
     RESULTS,
     TEST_FOLD,
+    bundle_parser,
     chosen_out,
     measured_by,
     provenance,
     score_clips,
     unlearnt_rows,
 )
-from training.corpus import Corpus, Teacher, corpus_path
+from training.corpus import Corpus, Teacher
 from training.gate_figures import FIGURES, draw_all
 from training.gate_sheets import draw_worst
 from training.gate_table import as_markdown, gate_table, hear, number
@@ -113,12 +113,7 @@ def _pair(row: dict[str, Any]) -> str:
 
 def main() -> None:
     """Command line; ``--help`` tells."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--bundle", type=Path, help="default: the one that ships")
-    parser.add_argument("--corpus", type=Path, default=corpus_path())
-    parser.add_argument("--out", type=Path, help=f"default: {RESULTS.relative_to(PROJECT)}")
+    parser = bundle_parser(__doc__, RESULTS)
     parser.add_argument("--worst", type=Path, default=WORST, help="not for git: shows the corpus' sound")
     arguments = parser.parse_args()
     out = chosen_out(parser, arguments, RESULTS)

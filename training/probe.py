@@ -13,7 +13,6 @@ the mean over five, as others report it, would flatter it. Writes probes.json an
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -29,15 +28,15 @@ from threadpoolctl import threadpool_limits
 
 from cough import errors
 from cough.audio import SAMPLE_RATE_HZ
-from cough.bundle import DEFAULT_BUNDLE, load_bundle
+from cough.bundle import load_bundle
 from cough.encoder import Encoder
 from cough.evaluation.metrics import auroc, group_bootstrap
 from cough.evaluation.resampling import unanimous
 from cough.gate import CoughEvent
-from training.benchmark import chosen_out, learnt_from
+from training.benchmark import bundle_parser, chosen_out, learnt_from
 from training.classical import ClassicalFeatures
 from training.config import read_config
-from training.corpus import Corpus, Recording, Teacher, corpus_path
+from training.corpus import Corpus, Recording, Teacher
 from training.decoded import prepare_waves
 from training.evidence import rarest_class
 from training.joined import read_corpora, read_teacher
@@ -233,13 +232,8 @@ def as_markdown(facts: dict[str, Any]) -> str:
 
 def main() -> None:
     """Command line; ``--help`` tells."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--bundle", type=Path, default=DEFAULT_BUNDLE)
-    parser.add_argument("--corpus", type=Path, default=corpus_path())
+    parser = bundle_parser(__doc__, RESULTS)
     parser.add_argument("--cache", type=Path, default=PROJECT / ".cache")
-    parser.add_argument("--out", type=Path, help=f"default: {RESULTS.relative_to(PROJECT)}")
     arguments = parser.parse_args()
     out = chosen_out(parser, arguments, RESULTS)
     try:

@@ -10,7 +10,6 @@ and ``robustness.png``. Needs the corpus.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from cough.gate import CoughGate
 from training.benchmark import (
     RESULTS,
     TEST_FOLD,
+    bundle_parser,
     chosen_out,
     listen,
     percent,
@@ -33,11 +33,10 @@ from training.benchmark import (
     write_result,
 )
 from training.clips import is_silent
-from training.corpus import Corpus, corpus_path
+from training.corpus import Corpus
 from training.disturbances import Disturbance, cafe_noise, disturbances
 from training.robustness_figure import draw_robustness
 from training.scenes import BACKGROUNDS
-from training.stages import PROJECT
 
 OTHERS = 400
 """Clips without a cough, drawn once by the seed: all of them would take three times as long."""
@@ -213,12 +212,7 @@ def _verdict(reached: bool) -> str:
 
 def main() -> None:
     """Command line; ``--help`` tells."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--bundle", type=Path, help="default: the one that ships")
-    parser.add_argument("--corpus", type=Path, default=corpus_path())
-    parser.add_argument("--out", type=Path, help=f"default: {RESULTS.relative_to(PROJECT)}")
+    parser = bundle_parser(__doc__, RESULTS)
     parser.add_argument("--others", type=int, default=OTHERS, help="clips without a cough")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

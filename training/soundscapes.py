@@ -12,7 +12,6 @@ and every event in them is a false alarm. Writes ``soundscapes.json`` and ``soun
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +27,7 @@ from cough.gate import CoughGate
 from training.benchmark import (
     RESULTS,
     TEST_FOLD,
+    bundle_parser,
     chosen_out,
     listen,
     percent,
@@ -36,13 +36,12 @@ from training.benchmark import (
     unlearnt_rows,
     write_result,
 )
-from training.corpus import Corpus, corpus_path
+from training.corpus import Corpus
 from training.event_scores import MISSES, judge, rate, summary
 from training.event_sweep import SWEEP_FOLD, TARGET_SNR_DB, hear_fold, sweep_events
 from training.gate_table import interval, number
 from training.isolated import Sound
 from training.scenes import SNRS_DB, SPACINGS, Palette, palette, soundscapes
-from training.stages import PROJECT
 
 PER_SNR = 60
 TARGETS = {"f1": 0.90, "count_within_10_percent": 0.95}
@@ -313,12 +312,7 @@ def _sweep_page(rows: list[dict[str, Any]], bundle: Bundle) -> str:
 
 def main() -> None:
     """Command line; ``--help`` tells."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--bundle", type=Path, help="default: the one that ships")
-    parser.add_argument("--corpus", type=Path, default=corpus_path())
-    parser.add_argument("--out", type=Path, help=f"default: {RESULTS.relative_to(PROJECT)}")
+    parser = bundle_parser(__doc__, RESULTS)
     parser.add_argument("--per-snr", type=int, default=PER_SNR, help="soundscapes an SNR and spacing")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sweep", action="store_true", help=f"event parameters, on fold {SWEEP_FOLD}")

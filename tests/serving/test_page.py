@@ -282,16 +282,18 @@ def test_a_refused_microphone_is_explained(browser: Browser, url: str) -> None:
         assert person.complaints == []
 
 
+def guarded(route: Route) -> None:
+    """As a service whose only key is ``secret``."""
+    if route.request.headers.get("authorization") == "Bearer secret":
+        route.continue_()
+    else:
+        route.fulfill(status=401, json={"code": "unauthorized", "status": 401})
+
+
 @needs_browser
 def test_a_service_with_keys_is_given_one(browser: Browser, url: str) -> None:
-    def guard(route: Route) -> None:
-        if route.request.headers.get("authorization") == "Bearer secret":
-            route.continue_()
-        else:
-            route.fulfill(status=401, json={"code": "unauthorized", "status": 401})
-
     with visit(browser, url) as person:
-        person.page.route("**/v1/**", guard)
+        person.page.route("**/v1/**", guarded)
         person.open().agree().choose(COUGH).wait("problem")
         person.page.locator("#key").fill("secret")
         person.page.get_by_role("button", name="Use key").click()
@@ -317,11 +319,8 @@ def test_a_cancelled_upload_is_not_sent_after_all(person: driver.Visit) -> None:
 
 @needs_browser
 def test_a_key_that_no_header_can_hold_is_asked_for_again(browser: Browser, url: str) -> None:
-    def guard(route: Route) -> None:
-        route.fulfill(status=401, json={"code": "unauthorized", "status": 401})
-
     with visit(browser, url) as person:
-        person.page.route("**/v1/**", guard)
+        person.page.route("**/v1/**", guarded)
         person.open().agree().choose(COUGH).wait("problem")
         person.page.locator("#key").fill("cough_abc\N{ZERO WIDTH SPACE}")
         person.page.get_by_role("button", name="Use key").click()
