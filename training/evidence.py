@@ -121,9 +121,8 @@ def margin_over_levels(judged: Judged, probability: np.ndarray) -> tuple[float, 
 
 def rarest_class(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """(n,) the rows of the class with the fewest groups: where all are in order, so many have agreed."""
-    kinds = np.unique(labels)
-    sizes = [len(set(groups[labels == kind].tolist())) for kind in kinds]
-    return np.asarray(labels == kinds[int(np.argmin(sizes))])
+    sizes = {kind: len(set(groups[labels == kind].tolist())) for kind in np.unique(labels).tolist()}
+    return np.isin(labels, min(sizes, key=sizes.__getitem__, default=-1))
 
 
 def ranked(data: Recordings, scores: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from tests.training.test_gate_report import teacher as teacher
 from training.benchmark import unlearnt_rows
 from training.corpus import Corpus, Teacher
 from training.disturbances import disturbances
-from training.evidence import Judged, margin_over_levels
+from training.evidence import Judged, margin_over_levels, rarest_class
 from training.gate_report import report
 from training.gate_table import bootstrapped
 from training.joined import read_teacher
@@ -83,3 +83,9 @@ def test_a_perfect_score_of_ten_people_is_not_shown_to_be_above_levels() -> None
     judged = Judged(data, {}, perfect, np.stack([1 - second, second], axis=1), perfect)  # type: ignore[arg-type]
     low, high = margin_over_levels(judged, perfect)
     assert low < 0 < high
+
+
+def test_nobody_at_all_is_of_no_class() -> None:
+    """As where no pairs could be matched by their levels."""
+    assert rarest_class(np.zeros(0, int), np.zeros(0, int)).tolist() == []
+    assert rarest_class(np.array([0, 1, 1, 2, 2]), np.array([5, 6, 6, 7, 8])).tolist() == [True] + 4 * [False]
