@@ -102,6 +102,11 @@ class DistilledConfig(_Section):
     """Of the member that ships, going on from one that learnt without a part of the sources."""
     loso_epochs: Count = 8
     """Of those that learn without a part."""
+    mix_probability: Share = 0.3
+    """As ``encoder.mix_probability``, of this member. On two parts of the sources that neither member had
+    heard (1,232 coughs, 1,722 others) the gate had AUROC 0.992 with 0 and 0.3, 0.991 with 0.5 at 0 to 25 dB;
+    specificity at 95 % sensitivity among hard sounds 0.932, 0.948, 0.919; in cafe noise at 10 dB AUROC 0.957,
+    0.980, 0.977. With 0.5 and ``augment_share`` 0.6: 0.988, 0.957 and 0.968."""
 
 
 class EncoderConfig(_Section):
@@ -124,6 +129,9 @@ class EncoderConfig(_Section):
     augment_share: Share = 0.3
     """How much of the probabilities in ``augment`` is meant for the encoder: what is heard through a bad
     channel cannot be named as well as the teacher names the clean second, however large the network."""
+    mix_probability: Share = 0.0
+    """Share of windows with other sounds under them, of which the teacher heard nothing."""
+    mix_snr_db: Range = (5.0, 25.0)
     bfloat16: bool = True
 
 

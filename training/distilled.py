@@ -52,8 +52,12 @@ class DistilledJob:
     def own_config(self) -> TrainingConfig:
         """An encoder of the gate's width, trained by one thread."""
         c = self.config
-        epochs = c.distilled.epochs if self.part is None else c.distilled.loso_epochs
-        encoder = c.encoder.model_copy(update={"width": c.gate.width, "epochs": epochs})
+        own = {
+            "width": c.gate.width,
+            "epochs": c.distilled.epochs if self.part is None else c.distilled.loso_epochs,
+            "mix_probability": c.distilled.mix_probability,
+        }
+        encoder = c.encoder.model_copy(update=own)
         return c.model_copy(update={"encoder": encoder, "threads": 1})
 
     def rows(self, corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:

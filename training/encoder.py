@@ -26,7 +26,7 @@ from training import distributed
 from training.augment import Augmenter
 from training.clips import standardise
 from training.config import TrainingConfig
-from training.corpus import Corpus, Recording, Teacher
+from training.corpus import VOCAL_HARD, Corpus, Recording, Teacher
 from training.device import device
 from training.networks import EncoderNetwork
 from training.stages import load_weights
@@ -35,6 +35,8 @@ from training.waves import Waves
 
 MIN_CLIPS = 20
 """A class of sounds has at least so many training clips."""
+CROWD = (1, 1, 3, 6)
+"""How many sounds at once lie under a window: one alone as often as several, and as many as in a cafe."""
 MATCH_S = 0.01
 """Embedding and logit windows that start this close are the same second."""
 
@@ -101,6 +103,13 @@ class EncoderWindows:
             self.sounds >= 0, config.encoder.named_share, 1.0
         )
         self.probability /= self.probability.sum()
+        self._crowd = np.random.default_rng([config.seed, 9])
+        kinds = [corpus.recordings[r] for r in self.rows]
+        under = [r.is_probably_cough is False and r.event not in VOCAL_HARD for r in kinds]
+        self._under = np.flatnonzero(under)
+        sizes = Counter((kinds[i].source, kinds[i].event) for i in self._under)
+        weight = np.array([sizes[kinds[i].source, kinds[i].event] ** -0.5 for i in self._under])
+        self._under_probability = weight / weight.sum()
 
     def _add_unheard(self, rows: np.ndarray) -> None:
         """Every second of these rows, short recordings whole."""
@@ -138,6 +147,25 @@ class EncoderWindows:
             torch.from_numpy(self.sounds[chosen]),
             torch.from_numpy(self.heard[chosen]),
         )
+
+    def crowds(self, size: int) -> Tensor:
+        """(size, 16000): what to put under windows, seconds without a cough or a sound taken for one.
+
+        Silence where the rows hold no such sound.
+        """
+        crowds = np.zeros((size, SAMPLE_RATE_HZ), np.float32)
+        for crowd in crowds if len(self._under) else ():
+            n_sounds = int(self._crowd.choice(CROWD))
+            for i in self._crowd.choice(self._under, size=n_sounds, p=self._under_probability):
+                begin = int(self.start[i])
+                crowd += _as_loud(self.waves.samples(int(self.rows[i]), begin, begin + SAMPLE_RATE_HZ))
+        return torch.from_numpy(crowds)
+
+
+def _as_loud(samples: np.ndarray) -> np.ndarray:
+    """A second of it, over and over where it is shorter, of power one unless it is next to silent."""
+    second = np.resize(samples, SAMPLE_RATE_HZ)
+    return np.asarray(second / (1e-4 + np.sqrt(np.square(second).mean())), np.float32)
 
 
 def _partner(teacher: Teacher, used: np.ndarray) -> np.ndarray:
@@ -209,7 +237,8 @@ def train_encoder(
     if e.bfloat16:
         network.trunk.to(memory_format=torch.channels_last)
     windows = EncoderWindows(corpus, waves, teacher, rows, config)
-    augment = Augmenter(config.augment.lightened(e.augment_share), rooms, seed=config.seed + 1)
+    lighter = config.augment.lightened(e.augment_share).model_copy(update={"mix_snr_db": e.mix_snr_db})
+    augment = Augmenter(lighter, rooms, seed=config.seed + 1)
     steps = len(windows.rows) // e.batch_size
     optimiser = torch.optim.AdamW(network.parameters(), lr=e.learning_rate, weight_decay=e.weight_decay)
     scale = e.embedding_size**0.5
@@ -229,6 +258,9 @@ def train_encoder(
             for _ in range(steps):
                 wave, *targets = windows.batch(e.batch_size)
                 embedding, logits, sounds, heard = (target.to(where) for target in targets)
+                if e.mix_probability:
+                    mixed = torch.from_numpy(augment.random.random(len(wave)) < e.mix_probability)
+                    wave = augment.mix(wave, windows.crowds(len(wave)), mixed)
                 with torch.no_grad():
                     features = augment.mask(network.features(augment(wave).to(where)))
                 with torch.autocast(where.type, dtype=torch.bfloat16, enabled=e.bfloat16):

@@ -11,7 +11,7 @@ import torch
 from tests.training.conftest import recording
 from training.config import EncoderConfig, TrainingConfig, read_config
 from training.corpus import Corpus, Teacher
-from training.encoder import build_encoder, train_encoder
+from training.encoder import EncoderWindows, build_encoder, train_encoder
 from training.parts import deal
 from training.pipeline import distilled_jobs
 from training.stages import PROJECT, save_weights
@@ -62,10 +62,13 @@ def test_the_last_goes_on_from_one_that_left_a_part_out() -> None:
     ("override", "changes"),
     [
         ("distilled.loso_epochs=3", True),
+        ("distilled.mix_probability=0.1", True),
+        ("encoder.mix_snr_db=[0, 20]", True),
         ("gate.width=16", True),
         ("encoder.class_loss=0.5", True),
         ("gate.epochs=3", False),
         ("encoder.epochs=3", False),
+        ("encoder.mix_probability=0.5", False),
         ("encoder.width=16", False),
     ],
 )
@@ -92,3 +95,38 @@ def test_an_encoder_goes_on_from_given_weights(tiny: tuple[Corpus, Waves, Teache
     for name, weight in went_on.named_parameters():
         torch.testing.assert_close(weight, begun[name], atol=1e-6, rtol=0)
     assert not torch.allclose(anew.project.weight, begun["project.weight"], atol=1e-3)
+
+
+def one_sound_a_clip(events: tuple[str, ...]) -> tuple[Corpus, Waves]:
+    """Clips of 2 s; the k-th is a sine of 500 (k + 1) Hz."""
+    time_s = np.arange(32_000) / 16_000
+    sines = [8_000 * np.sin(2 * np.pi * 500 * (k + 1) * time_s) for k in range(len(events))]
+    samples = np.concatenate(sines).astype(np.int16)
+    starts = np.arange(len(events) + 1, dtype=np.int64) * 32_000
+    recordings = tuple(recording(str(i), event) for i, event in enumerate(events))
+    return Corpus(root=None, recordings=recordings), Waves(samples, samples, starts, "")  # type: ignore[arg-type]
+
+
+def heard_by_nobody(n_recordings: int) -> Teacher:
+    rows, none = np.zeros(0, np.int64), np.zeros(0)
+    covered = np.zeros(n_recordings, bool)
+    shape = np.zeros((0, 2), np.float16)
+    return Teacher(("Cough", "Speech"), rows, none, shape, rows, none, shape, "", covered)
+
+
+def test_what_lies_under_a_window_is_never_a_cough_nor_easily_taken_for_one() -> None:
+    events = ("cough", "speech", "sneeze", "laughter", "music", "unlabelled")
+    corpus, waves = one_sound_a_clip(events)
+    rows = np.arange(len(events))
+    windows = EncoderWindows(corpus, waves, heard_by_nobody(len(events)), rows, TrainingConfig())
+    spectra = np.abs(np.fft.rfft(windows.crowds(200).numpy()))  # 1 Hz a bin
+    heard = spectra[:, 500 * (rows + 1)] > 1_000
+    assert set(np.flatnonzero(heard.any(axis=0))) == {events.index("speech"), events.index("music")}
+    power = np.square(spectra).sum(axis=1)
+    assert power.max() > 4 * power.min()  # some are crowds
+
+
+def test_nothing_lies_under_windows_where_nothing_may() -> None:
+    corpus, waves = one_sound_a_clip(("cough", "sneeze"))
+    windows = EncoderWindows(corpus, waves, heard_by_nobody(2), np.arange(2), TrainingConfig())
+    assert not windows.crowds(3).any()
