@@ -90,13 +90,21 @@ class WorkerProcess:
 
 
 def _begin(initializer: Callable[..., None] | None, *initargs: Any) -> None:
-    threading.Thread(target=_leave_with_the_parent, daemon=True).start()
+    leave_with_the_parent()
     if initializer is not None:
         initializer(*initargs)
 
 
-def _leave_with_the_parent() -> None:
-    """A worker whose run was killed would wait for its next call for ever: siblings keep the queue open."""
+def leave_with_the_parent() -> None:
+    """End this process when the one that started it is gone, however that ended; at once, in a thread.
+
+    A worker whose run was killed would finish what it does for nobody, or wait for its next call for ever:
+    siblings keep the queue open.
+    """
+    threading.Thread(target=_end_after_the_parent, daemon=True).start()
+
+
+def _end_after_the_parent() -> None:
     if parent := parent_process():
         parent.join()
         os._exit(1)

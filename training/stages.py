@@ -25,6 +25,7 @@ import torch
 
 from cough import errors
 from cough.bundle import MANIFEST, Bundle, load_bundle
+from cough.processes import leave_with_the_parent
 from training import distributed
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -118,7 +119,7 @@ def run_all(jobs: Sequence[Job], *, processes: int) -> list[Path]:
     CodeChanged : what is under the hash of this run's code would be made by another
     """
     code = source_hash(_AS_IMPORTED)
-    alone = {"mp_context": get_context("spawn"), "initializer": distributed.leave}
+    alone = {"mp_context": get_context("spawn"), "initializer": _begin}
     with ProcessPoolExecutor(processes, **alone) as pool:
         return list(pool.map(_run, jobs, [code] * len(jobs)))
 
@@ -167,8 +168,13 @@ def _waiting_idly() -> Iterator[None]:
             del os.environ[name]
 
 
-def _run_alone(job: Job, code: str) -> None:
+def _begin() -> None:
+    leave_with_the_parent()
     distributed.leave()
+
+
+def _run_alone(job: Job, code: str) -> None:
+    _begin()
     _run(job, code)
 
 

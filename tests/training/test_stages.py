@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from training.stages import made, meanwhile, run_stage
+from training.stages import made, meanwhile, run_all, run_stage
 
 
 @dataclass(frozen=True)
@@ -78,3 +81,47 @@ def test_a_stage_that_is_there_is_not_made_again(tmp_path: Path) -> None:
     made = run_stage(tmp_path, "note", {"a": 1}, write)
     assert run_stage(tmp_path, "note", {"a": 1}, fail) == made
     assert run_stage(tmp_path, "note", {"a": 2}, write) != made
+
+
+@dataclass(frozen=True)
+class Endless:
+    """A stage that says which process makes it and never ends."""
+
+    folder: Path
+
+    def run(self) -> Path:
+        self.folder.with_suffix(".pid").write_text(str(os.getpid()))
+        time.sleep(600)
+        return self.folder
+
+
+def _train(cache: Path) -> None:
+    with meanwhile([Endless(cache / "beside")]):
+        run_all([Endless(cache / "pooled")], processes=1)
+
+
+def test_what_a_killed_run_had_started_ends_with_it(tmp_path: Path) -> None:
+    """It went on for hours, for nobody, on the cores that the next run wants."""
+    run = multiprocessing.get_context("spawn").Process(target=_train, args=(tmp_path,))
+    run.start()
+    names = ("beside.pid", "pooled.pid")
+    deadline = time.monotonic() + 120
+    while not all((tmp_path / name).exists() and (tmp_path / name).read_text() for name in names):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    pids = [int((tmp_path / name).read_text()) for name in names]
+    assert run.pid is not None
+    os.kill(run.pid, signal.SIGKILL)
+    run.join()
+    while any(_runs(pid) for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _runs(pid: int) -> bool:
+    """Whether the process is there and no zombie."""
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
