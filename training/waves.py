@@ -11,6 +11,7 @@ import numpy as np
 from rich.progress import track
 
 from cough.audio import decode
+from cough.processes import leave_with_the_parent
 from training.codecs import PHONE_CODECS, round_trip
 from training.corpus import Corpus
 
@@ -57,7 +58,7 @@ def write_waves(corpus: Corpus, folder: Path, *, seed: int, workers: int) -> Non
     ]
     lengths = []
     with (
-        ProcessPoolExecutor(workers) as pool,
+        ProcessPoolExecutor(workers, initializer=leave_with_the_parent) as pool,
         _Growing(folder / "clean.npy") as clean,
         _Growing(folder / "phone.npy") as phone,
     ):
