@@ -43,7 +43,7 @@ def gate(bundle: Bundle) -> CoughGate:
 @pytest.fixture(scope="module")
 def long_samples() -> np.ndarray:
     """70 s with coughs on both sides of the 20 s blocks' edges, all of which the shipped gate hears."""
-    random = np.random.default_rng(39)
+    random = np.random.default_rng(76)
     out = 0.001 * random.standard_normal(70 * RATE)
     for at_s in (3, 19.6, 19.95, 39.8, 41, 60.1, 69.5):
         one = 0.5 * synth.cough(random)[: 70 * RATE - int(at_s * RATE)]
