@@ -103,9 +103,7 @@ class DistilledConfig(_Section):
     loso_epochs: Count = 8
     """Of those that learn without a part."""
     mix_probability: Share = 0.3
-    """As ``encoder.mix_probability``, of this member: what it hears around a cough is noise, too.
-
-    Of shares and SNRs tried on two parts of the sources, half of the windows and 0 dB cost too much quiet."""
+    """As ``encoder.mix_probability``, of this member: what it hears around a cough is noise, too."""
 
 
 class EncoderConfig(_Section):
