@@ -144,7 +144,12 @@ def distilled_jobs(
     config: TrainingConfig,
     shared: dict[str, Any],
 ) -> list[DistilledJob]:
-    """The distilled member without each part of the sources, and last the one that ships."""
+    """The distilled member without each part of the sources, and last the one that ships.
+
+    None where there is no teacher, or where one member is all.
+    """
+    if config.gate.members == 1 or not shared["teacher"]:
+        return []
     inputs = {
         **{key: shared[key] for key in ("labels", "teacher", "waves", "libraries", "device")},
         "source": source_hash(DISTILLED_SOURCES),
@@ -168,8 +173,6 @@ def gate_stage(
     Where there is a teacher, the last of several members is distilled from it (``training.distilled``).
     """
     distilled = distilled_jobs(corpus, roots, waves_folder, cache, config, shared)
-    if config.gate.members == 1 or not shared["teacher"]:
-        distilled = []
     labelled = config
     if distilled:
         n_labelled = config.gate.members - 1
@@ -203,6 +206,24 @@ def gate_stage(
         gate = TrainedGate(network, heldout_in_context(heldout, Heldout.read(layers[:-1])), heldout)
     made = (*loso_folders, *without_parts, *folders, *layers)
     return gate, took_core_s, [folder.name for folder in made]
+
+
+def unheard_stage(
+    corpus: Corpus,
+    roots: tuple[Path, ...],
+    waves_folder: Path,
+    cache: Path,
+    config: TrainingConfig,
+    shared: dict[str, Any],
+) -> Heldout:
+    """What ``gate_stage``'s short gates make of sources that they never heard; the gate is not trained."""
+    processes = config.loso.processes
+    labelled = run_apart(loso_jobs(corpus, roots, waves_folder, cache, config, shared), processes=processes)
+    distilled = distilled_jobs(corpus, roots, waves_folder, cache, config, shared)[:-1]
+    run_apart(distilled, processes=processes)
+    layers = run_apart([LayerJob(network) for network in distilled], processes=processes)
+    heldout = Heldout.read(labelled)
+    return heldout_in_context(heldout, Heldout.read(layers)) if layers else heldout
 
 
 def shared_inputs(

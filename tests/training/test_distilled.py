@@ -17,7 +17,7 @@ from training.pipeline import distilled_jobs
 from training.stages import PROJECT, save_weights
 from training.waves import Waves
 
-SHARED = dict.fromkeys(("labels", "teacher", "waves", "libraries", "device"), "")
+SHARED = {**dict.fromkeys(("labels", "waves", "libraries", "device"), ""), "teacher": "its sha256"}
 
 
 def corpus_of_three_sources() -> Corpus:
@@ -45,6 +45,12 @@ def test_each_part_is_left_out_once_and_the_last_hears_all() -> None:
         }
     assert len(last.rows(corpus)[0]) == 180
     assert len({job.folder for job in (*parts, last)}) == len(parts) + 1
+
+
+@pytest.mark.parametrize(("members", "teacher"), [(1, "its sha256"), (2, "")])
+def test_there_is_none_of_a_single_member_or_without_a_teacher(members: int, teacher: str) -> None:
+    config, shared = config_with(f"gate.members={members}"), {**SHARED, "teacher": teacher}
+    assert distilled_jobs(corpus_of_three_sources(), (), Path("waves"), Path("cache"), config, shared) == []
 
 
 def test_the_last_goes_on_from_one_that_left_a_part_out() -> None:
