@@ -12,7 +12,7 @@ demo: $(VENV)/.serve  ## install what serving needs, screen the bundled example 
 	$(BIN)/cough demo
 
 test: $(VENV)/.all lint  ## the whole suite, ruff and mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/.all
 	$(BIN)/ruff format --check .

@@ -217,6 +217,7 @@ def _tier_blocks(facts: dict[str, Any]) -> list[str]:
         )
         for name, test in tiers["tests"].items()
         for key in ("auroc", "auroc_hard", "sensitivity", "specificity")
+        if key in test["all"]
     ]
     earlier = tiers["earlier_bundle"]
     return [
@@ -224,9 +225,9 @@ def _tier_blocks(facts: dict[str, Any]) -> list[str]:
         if earlier is None
         else f"Not of this bundle: trained by the recipe of `{earlier}`, an earlier one.",
         f"Both tiers' gates, by code `{tiers['code_version']}`: `all` learnt from {trained_on['all']} "
-        f"recordings, `open` from {trained_on['open']}. On the same recordings of sources that neither had "
-        f"heard ({unheard['coughs']} coughs, {unheard['others']} others) "
-        f"{_which_ranks_better(unheard['all'], unheard['open'])}."
+        f"recordings, `open` from {trained_on['open']}. On the same recordings of sources that neither's "
+        f"short gates had heard ({unheard['coughs']} coughs, {unheard['others']} others) false "
+        f"accepts and false rejects, each at its own threshold, are {_mistakes(unheard)}."
         + _why_this_tier(tiers, facts["licence_tier"]["name"]),
         table(("", "`all`", "`open`"), rows),
     ]
@@ -255,11 +256,17 @@ def _open_clips(tiers: dict[str, Any]) -> str:
     fold = tiers["tests"].get("fold_5_open")
     if fold is None:
         return ""
-    errors = ", ".join(
-        f"{fold[tier]['false_accepts']} and {fold[tier]['false_rejects']} (`{tier}`)"
+    return (
+        f" On the open clips of that fold false accepts and false rejects are {_mistakes(fold)}; "
+        f"{_which_ranks_better(fold['all'], fold['open'])}."
+    )
+
+
+def _mistakes(test: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{test[tier]['false_accepts']} and {test[tier]['false_rejects']} (`{tier}`)"
         for tier in ("all", "open")
     )
-    return f" On the open clips of that fold, false accepts and false rejects are {errors}."
 
 
 def _which_ranks_better(every: dict[str, Any], only_open: dict[str, Any]) -> str:

@@ -208,24 +208,6 @@ def gate_stage(
     return gate, took_core_s, [folder.name for folder in made]
 
 
-def unheard_stage(
-    corpus: Corpus,
-    roots: tuple[Path, ...],
-    waves_folder: Path,
-    cache: Path,
-    config: TrainingConfig,
-    shared: dict[str, Any],
-) -> Heldout:
-    """What ``gate_stage``'s short gates make of sources that they never heard; the gate is not trained."""
-    processes = config.loso.processes
-    labelled = run_apart(loso_jobs(corpus, roots, waves_folder, cache, config, shared), processes=processes)
-    distilled = distilled_jobs(corpus, roots, waves_folder, cache, config, shared)[:-1]
-    run_apart(distilled, processes=processes)
-    layers = run_apart([LayerJob(network) for network in distilled], processes=processes)
-    heldout = Heldout.read(labelled)
-    return heldout_in_context(heldout, Heldout.read(layers)) if layers else heldout
-
-
 def shared_inputs(
     corpus: Corpus, waves: Waves, teacher: Teacher, training: np.ndarray, config: TrainingConfig
 ) -> dict[str, Any]:

@@ -132,9 +132,8 @@ def meanwhile(jobs: Sequence[Job]) -> Iterator[None]:
     """
     code = source_hash(_AS_IMPORTED)
     processes = [get_context("spawn").Process(target=_run_alone, args=(job, code)) for job in jobs]
-    with _waiting_idly():
-        for process in processes:
-            process.start()
+    for process in processes:
+        process.start()
     ended = False
     try:
         yield
@@ -149,23 +148,6 @@ def meanwhile(jobs: Sequence[Job]) -> Iterator[None]:
 def made(job: Job, *, beside: Sequence[Job]) -> Path:
     """The folder of a job; made now, unless it is one of those made ``meanwhile`` and they did not fail."""
     return job.folder if job in beside and job.folder.exists() else job.run()
-
-
-@contextmanager
-def _waiting_idly() -> Iterator[None]:
-    """Processes started here give their core away while a thread waits for another, or as the user says.
-
-    OpenMP's threads spin: beside two other processes on two cores, an epoch of the encoder by two threads
-    took 394 seconds of a core with spinning and 158 without.
-    """
-    name = "OMP_WAIT_POLICY"
-    given = os.environ.get(name)
-    os.environ[name] = given or "PASSIVE"
-    try:
-        yield
-    finally:
-        if given is None:
-            del os.environ[name]
 
 
 def _begin() -> None:

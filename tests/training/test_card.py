@@ -281,18 +281,22 @@ def test_both_tiers_gates_are_told_where_they_were_measured_beside_this_one(
     folder: Path, open_auroc: float, said: str
 ) -> None:
     assert NO_TIERS in as_markdown(card(load_bundle(folder), []))
-    figures = [
-        {"auroc": auroc, "auroc_95": [auroc - 0.05, auroc + 0.05], "false_accepts": wrong}
-        for auroc, wrong in ((0.8, 3), (open_auroc, 5))
+    counts = [{"specificity": 1 - n / 9, "false_rejects": 1, "false_accepts": n} for n in (3, 5)]
+    ranked = [
+        {"auroc": auroc, "auroc_95": [auroc - 0.05, auroc + 0.05], **count}
+        for auroc, count in zip((0.8, open_auroc), counts, strict=True)
     ]
-    tables = {
-        tier: {"pooled": {"coughs": 4, "others": 9, "ours": ours}}
-        for tier, ours in zip(("all", "open"), figures, strict=True)
-    }
+    unheard, fold_5 = (
+        {
+            tier: {"pooled": {"coughs": 4, "others": 9, "ours": ours}}
+            for tier, ours in zip(("all", "open"), figures, strict=True)
+        }
+        for figures in (counts, ranked)
+    )
     measured = {
         "title": "Both",
         "tiers": {"all": {"shipped": True, "trained_on": 90}, "open": {"shipped": False, "trained_on": 60}},
-        "tests": {"leave_sources_out": tables, "fold_5": tables},
+        "tests": {"leave_sources_out": unheard, "fold_5": fold_5, "fold_5_open": fold_5},
         **{name: result(spec())[name] for name in ("gate_sha256", "code_version", "gate")},
         "data_hash": spec().training.data_hash,
     }
@@ -303,7 +307,9 @@ def test_both_tiers_gates_are_told_where_they_were_measured_beside_this_one(
     assert NO_TIERS not in page
     assert NOT_MEASURED in page  # tiers are not the gate's own figures
     assert said in page
-    assert "| leave sources out, AUROC | 0.800 (0.750 to 0.850) |" in page
+    assert "| fold 5, AUROC | 0.800 (0.750 to 0.850) |" in page
+    assert "| leave sources out, specificity | 0.667 | 0.444 |" in page
+    assert page.count("3 and 1 (`all`), 5 and 1 (`open`)") == 2
     assert "`all` takes 3 for coughs, `open` 5, each at its own threshold; `all` has learnt from" in page
     shipped = replace(load_bundle(folder), spec=spec(licences="all"))
     assert "`all` ships because" in as_markdown(card(shipped, [measured]))
