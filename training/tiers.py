@@ -45,7 +45,6 @@ TESTS = {
     "source but ESC-10's",
     "fold_5_open": "The gates, on the open clips of fold 5",
 }
-COUNTS = ("false_rejects", "false_accepts")
 
 
 @dataclass(frozen=True)
@@ -165,15 +164,18 @@ def on_the_same_sources(unheard: Mapping[Tier, dict[str, Any]]) -> dict[str, dic
 
 
 def _summed(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    total: dict[str, Any] = {key: sum(row[key] for row in rows) for key in ("coughs", "others")}
+    """Counts of several sources together, and their shares; None of what a detector was not asked."""
+    total: dict[str, Any] = {kind: sum(row[kind] for row in rows) for kind in ("coughs", "others")}
     for name in ("ours", "mn04"):
-        missed, accepted = (sum(row[name][key] for row in rows) for key in COUNTS)
-        total[name] = {
-            "sensitivity": round(1 - missed / total["coughs"], 4),
-            "specificity": round(1 - accepted / total["others"], 4),
-            "false_rejects": missed,
-            "false_accepts": accepted,
-        }
+        total[name] = {}
+        for count, right, kind in (
+            ("false_rejects", "sensitivity", "coughs"),
+            ("false_accepts", "specificity", "others"),
+        ):
+            known = [row[name][count] for row in rows]
+            wrong = None if None in known else sum(known)
+            share = None if wrong is None or not total[kind] else round(1 - wrong / total[kind], 4)
+            total[name] |= {count: wrong, right: share}
     return total
 
 

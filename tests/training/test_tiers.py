@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from training.gate_table import gate_table
@@ -47,3 +49,20 @@ def test_only_sources_that_are_the_same_to_both_are_compared(parts: Parts) -> No
         assert (pooled["coughs"], pooled["others"]) == (int((at & ~others).sum()), int((at & others).sum()))
         assert pooled["ours"]["false_accepts"] == int((at & others & (scores >= threshold)).sum())
         assert pooled["ours"]["false_rejects"] == int((at & ~others & (scores < threshold)).sum())
+
+
+def test_where_no_source_is_the_same_or_nobody_was_asked_nothing_is_said(parts: Parts) -> None:  # noqa: F811
+    corpus, teacher, rows, scores = parts
+    every = gate_table(corpus, teacher, rows, scores, threshold=0.5, resamples=20)
+    alone = on_the_same_sources({"all": every, "open": {**every, "by_source": {}}})["all"]
+    assert alone["sources"] == []
+    assert alone["pooled"]["ours"] == {
+        "false_rejects": 0,
+        "sensitivity": None,
+        "false_accepts": 0,
+        "specificity": None,
+    }
+    unasked = dataclasses.replace(teacher, covered=np.zeros(len(rows), dtype=bool))
+    table = gate_table(corpus, unasked, rows, scores, threshold=0.5, resamples=20)
+    theirs = on_the_same_sources({"all": table, "open": table})["open"]["pooled"]["mn04"]
+    assert set(theirs.values()) == {None}
