@@ -235,9 +235,10 @@ def as_markdown(result: dict[str, Any]) -> str:
         )
     )
     parts.append(
-        "Intervals are 95 %, by groups. mn04 stands where it finds as many coughs as `all` does, in the last "
-        "table as the gate beside it does. Thresholds and calibration of each tier were chosen on at most a "
-        "few clips a group of its own recordings in that table."
+        "Intervals are 95 %, by groups. mn04 stands where it finds as many coughs as `all` does, in the "
+        "first table among all that `all` was tried on, in the last as the gate beside it does. "
+        "Thresholds and calibration of each tier were chosen on at most a few clips a group of its own "
+        "recordings in that table."
     )
     return "\n\n".join(parts)
 
