@@ -38,7 +38,7 @@ from training.device import device
 from training.heldout import Heldout
 from training.joined import read_teacher
 from training.loso import Job
-from training.options import chosen_config, corpus_parser
+from training.options import chosen_config, chosen_corpus, corpus_parser
 from training.pipeline import GATE_SOURCES, libraries, loso_jobs
 from training.stages import PROJECT, code_version, run_apart, source_hash
 from training.waves import read_waves
@@ -114,7 +114,7 @@ def main() -> None:
         parser.error("--only needs --out: it would leave a part in the place of the whole table")
     out = arguments.out or RESULTS
     config = chosen_config(parser, arguments.config)
-    corpus = Corpus.read(arguments.corpus)
+    corpus = chosen_corpus(parser, arguments.corpus)
     teacher = read_teacher(corpus)
     began_at = code_version()
     waves_folder = prepare_waves(corpus, arguments.cache, config)

@@ -32,7 +32,7 @@ from training.corpus import Corpus, Teacher
 from training.gate_figures import FIGURES, draw_all
 from training.gate_sheets import draw_worst
 from training.gate_table import as_markdown, gate_table, hear, number
-from training.joined import read_teacher
+from training.joined import read_corpora, read_teacher
 from training.stages import PROJECT
 from training.subgroups import as_markdown as subgroup_page
 from training.subgroups import subgroups
@@ -118,7 +118,7 @@ def main() -> None:
     arguments = parser.parse_args()
     out = chosen_out(parser, arguments, RESULTS)
     try:
-        corpus = Corpus.read(arguments.corpus)
+        corpus = read_corpora((arguments.corpus,))
         bundle = load_bundle(arguments.bundle)
         report(corpus, read_teacher(corpus), bundle, out=out, worst=arguments.worst)
     except errors.CoughError as error:

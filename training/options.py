@@ -7,9 +7,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from cough import errors
 from cough.bundle import in_a_line
 from training.config import TrainingConfig, read_config
-from training.corpus import corpus_path
+from training.corpus import Corpus, corpus_path
+from training.joined import read_corpora
 from training.stages import PROJECT
 
 
@@ -23,6 +25,14 @@ def chosen_config(
         parser.error(f"{path} and --set do not describe a training: {in_a_line(error)}")
     except (OSError, ValueError) as error:
         parser.error(f"{path} and --set do not describe a training: {error}")
+
+
+def chosen_corpus(parser: argparse.ArgumentParser, root: Path) -> Corpus:
+    """The prepared corpus in a folder; what is none ends the command with one line."""
+    try:
+        return read_corpora((root,))
+    except errors.CoughError as error:
+        parser.exit(1, f"{error.code}: {error}\n")
 
 
 def corpus_parser(description: str | None) -> argparse.ArgumentParser:

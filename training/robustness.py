@@ -35,6 +35,7 @@ from training.benchmark import (
 from training.clips import is_silent
 from training.corpus import Corpus
 from training.disturbances import Disturbance, cafe_noise, disturbances
+from training.joined import read_corpora
 from training.robustness_figure import draw_robustness
 from training.scenes import BACKGROUNDS
 
@@ -218,7 +219,7 @@ def main() -> None:
     arguments = parser.parse_args()
     out = chosen_out(parser, arguments, RESULTS)
     try:
-        corpus, bundle = Corpus.read(arguments.corpus), load_bundle(arguments.bundle)
+        corpus, bundle = read_corpora((arguments.corpus,)), load_bundle(arguments.bundle)
         report(corpus, bundle, out=out, others=arguments.others, seed=arguments.seed)
     except errors.CoughError as error:
         parser.exit(1, f"{error.code}: {error}\n")

@@ -41,6 +41,7 @@ from training.event_scores import MISSES, judge, rate, summary
 from training.event_sweep import SWEEP_FOLD, TARGET_SNR_DB, hear_fold, sweep_events
 from training.gate_table import interval, number
 from training.isolated import Sound
+from training.joined import read_corpora
 from training.scenes import SNRS_DB, SPACINGS, Palette, palette, soundscapes
 
 PER_SNR = 60
@@ -320,7 +321,7 @@ def main() -> None:
     out = chosen_out(parser, arguments, RESULTS)
     run = sweep if arguments.sweep else report
     try:
-        corpus, bundle = Corpus.read(arguments.corpus), load_bundle(arguments.bundle)
+        corpus, bundle = read_corpora((arguments.corpus,)), load_bundle(arguments.bundle)
         run(corpus, bundle, out=out, per_snr=arguments.per_snr, seed=arguments.seed)
     except errors.CoughError as error:
         parser.exit(1, f"{error.code}: {error}\n")

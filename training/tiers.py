@@ -31,7 +31,7 @@ from training.corpus import Corpus, Teacher
 from training.decoded import prepare_waves
 from training.gate_table import TITLES, gate_table, interval, number
 from training.joined import read_teacher
-from training.options import chosen_config, corpus_parser
+from training.options import chosen_config, chosen_corpus, corpus_parser
 from training.parts import usable
 from training.pipeline import gate_stage, shared_inputs
 from training.waves import read_waves
@@ -63,7 +63,7 @@ def main() -> None:
     parser = corpus_parser(__doc__)
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    corpus = Corpus.read(arguments.corpus)
+    corpus = chosen_corpus(parser, arguments.corpus)
     teacher = read_teacher(corpus)
     shipped = load_bundle()
     configs = {tier: chosen_config(parser, arguments.config, [f'licences="{tier}"']) for tier in TIERS}

@@ -56,3 +56,15 @@ def test_the_tiers_are_trained_and_judged_beside_each_other(corpus: Path, tmp_pa
     assert {tier["trained_on"] for tier in tiers.values()} == {120}
     assert not any(tier["shipped"] for tier in tiers.values())
     assert result["tests"]["fold_5"]["open"]["pooled"]["mn04"]["auroc"] == 1.0
+
+
+@pytest.mark.parametrize("module", ["ablation", "tiers", "gate_report", "robustness", "soundscapes"])
+def test_a_folder_that_is_no_corpus_is_named_in_a_line(module: str, tmp_path: Path) -> None:
+    """They ended in a traceback."""
+    command = [
+        sys.executable, "-m", f"training.{module}", "--corpus", str(tmp_path), "--out", str(tmp_path / "out"),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT)
+    assert done.returncode == 1
+    assert done.stderr.startswith("layout_unknown: ")
+    assert len(done.stderr.splitlines()) == 1
